@@ -1,0 +1,15 @@
+"""snndense: spiking vision transformers for dense prediction over OpenMMLab.
+
+Importing the package needs torch, mmengine and spikingjelly only. It makes
+``mmengine`` know where ``snndense::`` and ``mmseg::`` configs live, so that a
+config may say ``_base_ = ['snndense::...']``. The models register themselves
+when ``mmengine`` first meets a ``type='snndense.…'``; nothing has to be
+listed in ``custom_imports``.
+"""
+
+from .utils.compat import register_packages
+from .version import __version__
+
+register_packages()
+
+__all__ = ['__version__']

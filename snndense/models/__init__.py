@@ -1,0 +1,10 @@
+"""Backbones always; necks and heads where their host toolbox is installed."""
+
+from importlib.util import find_spec
+
+from . import backbones, layers  # noqa: F401
+
+if find_spec('mmdet') is not None:
+    from . import det  # noqa: F401
+if find_spec('mmpretrain') is not None:
+    from . import cls  # noqa: F401

@@ -1,0 +1,26 @@
+from .attention import linear_attention
+from .checkpoint import checkpoint_module
+from .conv import SpikeConv, build_norm
+from .drop_path import DropPath
+from .neurons import IF, LIF, PLIF, IntegerLIF, SpikingNeuron, build_neuron
+from .presynaptic import fire_before
+from .time import fold_time, mean_over_time, repeat_time, unfold_time
+
+__all__ = [
+    'IF',
+    'LIF',
+    'PLIF',
+    'DropPath',
+    'IntegerLIF',
+    'SpikeConv',
+    'SpikingNeuron',
+    'build_neuron',
+    'build_norm',
+    'checkpoint_module',
+    'fire_before',
+    'fold_time',
+    'linear_attention',
+    'mean_over_time',
+    'repeat_time',
+    'unfold_time',
+]

@@ -1,0 +1,346 @@
+"""Spiking neurons as activation layers over spikingjelly's stateless functions.
+
+Every neuron maps a folded ``(T*N, ...)`` tensor to one of the same shape, starts
+from rest at each call and keeps nothing afterwards: there is no state to reset,
+so gradient checkpointing, EMA, DDP and export need no special care. The kernel
+(CUDA, Triton or torch) is chosen by spikingjelly at run time and never stored.
+
+They are registered in ``snndense.MODELS`` and therefore also serve as activation
+layers: ``act_cfg=dict(type='snndense.LIF', time_steps=4)`` in a stock
+``ConvModule`` spikes.
+"""
+
+import math
+from typing import Optional
+
+import torch
+from spikingjelly.activation_based import functional, surrogate
+from torch import Tensor, nn
+
+from snndense.registry import MODELS
+
+from .time import fold_time, unfold_time
+
+SURROGATES = {'sigmoid': surrogate.Sigmoid, 'atan': surrogate.ATan}
+ROUNDINGS = ('half_even', 'half_up')
+
+
+class SpikingNeuron(nn.Module):
+    """What all neurons share: time is unfolded, the membrane starts at rest.
+
+    Args:
+        time_steps (int): T, the number of steps folded into the first axis.
+            Defaults to 1.
+        v_threshold (float): Threshold; a membrane equal to it fires.
+            Defaults to 1.0.
+        inplace (bool): Accepted because ``ConvModule`` passes it to every
+            activation layer; a neuron never overwrites its input.
+
+    Attributes:
+        levels (int): Most spikes that one step can stand for (1 if binary).
+        norm (float): Emitted value = number of spikes / norm.
+
+    Shape: ``(T*N, ...) -> (T*N, ...)``.
+    """
+
+    levels = 1
+    norm = 1
+
+    def __init__(
+        self, *, time_steps: int = 1, v_threshold: float = 1.0, inplace: bool = False
+    ) -> None:
+        super().__init__()
+        if not isinstance(time_steps, int) or time_steps < 1:
+            raise ValueError(f'expected time_steps >= 1, but got {time_steps=}')
+        self.time_steps = time_steps
+        self.v_threshold = float(v_threshold)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return fold_time(self.fire(unfold_time(x, self.time_steps)))
+
+    def fire(self, x_seq: Tensor) -> Tensor:
+        """Emitted values of a whole sequence, ``(T, N, ...) -> (T, N, ...)``."""
+        raise NotImplementedError
+
+    def resting_membrane(self, x_seq: Tensor, value: float = 0.0) -> Tensor:
+        # spikingjelly's kernels hold the membrane in float32 under half precision
+        dtype = torch.promote_types(x_seq.dtype, torch.float32)
+        return torch.full_like(x_seq[0], value, dtype=dtype, requires_grad=False)
+
+    def extra_repr(self) -> str:
+        return f'time_steps={self.time_steps}, v_threshold={self.v_threshold}'
+
+
+class BinaryNeuron(SpikingNeuron):
+    """A neuron that emits 0 or 1 and resets.
+
+    Args:
+        v_reset (float, optional): Membrane after a spike; None subtracts the
+            threshold instead (soft reset). Defaults to 0.0.
+        detach_reset (bool): Whether the spike inside the reset is cut from the
+            graph. Defaults to True.
+        surrogate (str): Surrogate gradient, ``'sigmoid'`` or ``'atan'``.
+            Defaults to ``'sigmoid'``.
+        alpha (float, optional): Its sharpness; None takes spikingjelly's default
+            (4 for sigmoid, 2 for atan, the published values of SDT-V2 and of
+            SpikingResformer).
+        **kwargs: See :class:`SpikingNeuron`.
+    """
+
+    def __init__(
+        self,
+        *,
+        v_reset: Optional[float] = 0.0,
+        detach_reset: bool = True,
+        surrogate: str = 'sigmoid',
+        alpha: Optional[float] = None,
+        **kwargs,
+    ) -> None:
+        super().__init__(**kwargs)
+        if surrogate not in SURROGATES:
+            raise ValueError(
+                f'expected surrogate to be one of {tuple(SURROGATES)}, but got '
+                f'{surrogate=}'
+            )
+        self.v_reset = None if v_reset is None else float(v_reset)
+        self.detach_reset = detach_reset
+        options = {} if alpha is None else {'alpha': float(alpha)}
+        self.surrogate_function = SURROGATES[surrogate](**options)
+
+    def resting_membrane(self, x_seq: Tensor) -> Tensor:
+        return super().resting_membrane(x_seq, self.v_reset or 0.0)
+
+
+@MODELS.register_module()
+class LIF(BinaryNeuron):
+    """Leaky integrate-and-fire.
+
+    ``h[t] = v[t-1] + (x[t] - (v[t-1] - v_reset)) / tau``, a spike where
+    ``h >= v_threshold``, then reset (spikingjelly ``lif_multi_step``).
+
+    Args:
+        tau (float): Membrane time constant, > 1. Defaults to 2.0.
+        decay_input (bool): Whether the input is divided by tau too.
+            Defaults to True.
+        **kwargs: See :class:`BinaryNeuron`.
+    """
+
+    def __init__(self, *, tau: float = 2.0, decay_input: bool = True, **kwargs) -> None:
+        super().__init__(**kwargs)
+        if not tau > 1:
+            raise ValueError(f'expected tau > 1, but got {tau=}')
+        self.tau = float(tau)
+        self.decay_input = decay_input
+
+    def fire(self, x_seq: Tensor) -> Tensor:
+        return functional.lif_multi_step(
+            x_seq,
+            self.resting_membrane(x_seq),
+            self.tau,
+            self.decay_input,
+            self.v_threshold,
+            self.v_reset,
+            self.surrogate_function,
+            self.detach_reset,
+        )[0]
+
+    def extra_repr(self) -> str:
+        return f'{super().extra_repr()}, tau={self.tau}'
+
+
+@MODELS.register_module()
+class PLIF(BinaryNeuron):
+    """Parametric LIF: one learnable ``w`` per layer, ``1 / tau = sigmoid(w)``.
+
+    Args:
+        init_tau (float): Time constant at the start, > 1. Defaults to 2.0, so
+            that ``w`` starts at 0.
+        decay_input (bool): Whether the input is divided by tau too.
+            Defaults to True.
+        **kwargs: See :class:`BinaryNeuron`.
+    """
+
+    def __init__(
+        self, *, init_tau: float = 2.0, decay_input: bool = True, **kwargs
+    ) -> None:
+        super().__init__(**kwargs)
+        if not init_tau > 1:
+            raise ValueError(f'expected init_tau > 1, but got {init_tau=}')
+        self.decay_input = decay_input
+        self.w = nn.Parameter(torch.tensor(-math.log(init_tau - 1.0)))
+
+    def fire(self, x_seq: Tensor) -> Tensor:
+        return functional.plif_multi_step(
+            x_seq,
+            self.resting_membrane(x_seq),
+            self.w,
+            self.decay_input,
+            self.v_threshold,
+            self.v_reset,
+            self.surrogate_function,
+            self.detach_reset,
+        )[0]
+
+
+@MODELS.register_module()
+class IF(BinaryNeuron):
+    """Integrate-and-fire without leak: ``h[t] = v[t-1] + x[t]``.
+
+    Args:
+        **kwargs: See :class:`BinaryNeuron`.
+    """
+
+    def fire(self, x_seq: Tensor) -> Tensor:
+        return functional.if_multi_step(
+            x_seq,
+            self.resting_membrane(x_seq),
+            self.v_threshold,
+            self.v_reset,
+            self.surrogate_function,
+            self.detach_reset,
+        )[0]
+
+
+class _HalfUpSpikeCount(torch.autograd.Function):
+    """``floor(clamp(x, 0, D) + 0.5)``; gradient 1 strictly inside (0, D)."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, levels: int) -> Tensor:
+        ctx.save_for_backward((x > 0) & (x < levels))
+        return (x.clamp(0, levels) + 0.5).floor_()
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple:
+        return grad * ctx.saved_tensors[0], None
+
+
+@MODELS.register_module()
+class IntegerLIF(SpikingNeuron):
+    """Integer-valued LIF: trains on D + 1 levels, runs as D binary steps.
+
+    With ``h`` the membrane, the count is ``n = round(clamp(h / v_threshold, 0,
+    D))`` and ``n / norm`` is emitted; the gradient passes where ``0 <= h <= D``,
+    both ends included. Over T > 1 steps the membrane leaks by ``1 - 1 / tau``
+    and ``n`` thresholds are subtracted, as in I-LIF (https://arxiv.org/abs/2407.20708).
+    At T = 1 this is ``MultiSpike`` of SDT-V3 (https://arxiv.org/abs/2411.16061)
+    and of the ST-ERF models (https://arxiv.org/abs/2510.21403).
+
+    Args:
+        levels (int): D, the largest count. Defaults to 4.
+        norm (float, optional): Divisor of the count; None means ``levels``, which
+            emits rates in [0, 1]. Published detection heads use 1.
+        train_levels (int, optional): D while training, for the published modules
+            that train and evaluate with different bounds (``SpikeFPN``: 4 and 1;
+            the ST-ERF copy of ``SDEFormer``: 8 and 4). None: the same as
+            ``levels``.
+        tau (float): Time constant between steps, >= 1; unused at T = 1.
+            Defaults to 4 / 3.
+        rounding (str): ``'half_even'``, or ``'half_up'`` with a gradient strictly
+            inside (0, D), the rule of SDT-V3 large (T = 1 only).
+        **kwargs: See :class:`SpikingNeuron`.
+
+    Raises:
+        ValueError: For a bound, divisor, time constant or rounding out of range.
+    """
+
+    def __init__(
+        self,
+        *,
+        levels: int = 4,
+        norm: Optional[float] = None,
+        train_levels: Optional[int] = None,
+        tau: float = 4 / 3,
+        rounding: str = 'half_even',
+        **kwargs,
+    ) -> None:
+        super().__init__(**kwargs)
+        for name, value in dict(levels=levels, train_levels=train_levels).items():
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise ValueError(f'expected {name} to be an int >= 1, but got {value}')
+        if norm is not None and not norm > 0:
+            raise ValueError(f'expected norm > 0, but got {norm=}')
+        if not tau >= 1:
+            raise ValueError(f'expected tau >= 1, but got {tau=}')
+        if rounding not in ROUNDINGS:
+            raise ValueError(f'expected rounding in {ROUNDINGS}, but got {rounding=}')
+        if rounding == 'half_up' and self.time_steps > 1:
+            raise ValueError(
+                "rounding='half_up' is defined for one time step only, but got "
+                f'time_steps={self.time_steps}; use levels for more resolution'
+            )
+        self.levels = levels
+        self.train_levels = train_levels or levels
+        self.norm = norm or levels
+        self.tau = float(tau)
+        self.rounding = rounding
+
+    def fire(self, x_seq: Tensor) -> Tensor:
+        levels = self.train_levels if self.training else self.levels
+        count = self.count(x_seq, levels)
+        return count if self.norm == 1 else count.div_(self.norm)
+
+    def count(self, x_seq: Tensor, levels: int) -> Tensor:
+        """Integer spike counts in ``[0, levels]``."""
+        spike_count = surrogate.MultiLevelSpikeCount(levels)
+        if self.time_steps == 1:  # no membrane to carry over
+            h = x_seq if self.v_threshold == 1 else x_seq / self.v_threshold
+            if self.rounding == 'half_up':
+                return _HalfUpSpikeCount.apply(h, levels)
+            return spike_count(h)
+        return functional.ilif_multi_step(
+            x_seq,
+            self.resting_membrane(x_seq),
+            self.tau,
+            self.v_threshold,
+            spike_count,
+        )[0]
+
+    def extra_repr(self) -> str:
+        bounds = f'levels={self.levels}, norm={self.norm}'
+        if self.train_levels != self.levels:
+            bounds += f', train_levels={self.train_levels}'
+        return f'{super().extra_repr()}, {bounds}'
+
+
+def build_neuron(neuron_cfg: dict, time_steps: int = 1, **overrides) -> SpikingNeuron:
+    """Build one neuron layer from the ``neuron_cfg`` of a backbone, neck or head.
+
+    Args:
+        neuron_cfg (dict): For example ``dict(type='snndense.LIF', tau=2.0)``.
+        time_steps (int): T of the module the neuron belongs to.
+        **overrides: Replace entries of ``neuron_cfg``, such as a published
+            threshold.
+
+    Raises:
+        TypeError: If ``neuron_cfg`` is not a dict with a ``type``, or an argument
+            is not one of that neuron's.
+        ValueError: If the type is unknown or no neuron, or ``time_steps`` is given
+            in ``neuron_cfg`` too and disagrees.
+    """
+    if not isinstance(neuron_cfg, dict) or 'type' not in neuron_cfg:
+        raise TypeError(
+            "expected neuron_cfg to be a dict with a 'type', such as "
+            f"dict(type='snndense.IntegerLIF', levels=4), but got {neuron_cfg!r}"
+        )
+    if neuron_cfg.get('time_steps', time_steps) != time_steps:
+        raise ValueError(
+            f'neuron_cfg has time_steps={neuron_cfg["time_steps"]}, but the module '
+            f'around it has {time_steps=}; give it to the module only'
+        )
+    cfg = {**neuron_cfg, **overrides, 'time_steps': time_steps}
+    neuron_type = cfg.pop('type')
+    try:
+        is_name = isinstance(neuron_type, str)
+        neuron_class = MODELS.get(neuron_type) if is_name else neuron_type
+    except RuntimeError:
+        neuron_class = None
+    if not (isinstance(neuron_class, type) and issubclass(neuron_class, SpikingNeuron)):
+        raise ValueError(
+            f'unknown neuron type {neuron_type!r} in neuron_cfg; expected one of '
+            "'snndense.IntegerLIF', 'snndense.LIF', 'snndense.PLIF', 'snndense.IF' "
+            'or a registered subclass of SpikingNeuron'
+        )
+    try:
+        return neuron_class(**cfg)
+    except TypeError as error:
+        raise TypeError(f'neuron_cfg={neuron_cfg!r}: {error}') from error
