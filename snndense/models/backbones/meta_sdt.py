@@ -46,9 +46,7 @@ class ConvBlock(nn.Module):
         time_steps: int,
     ) -> None:
         super().__init__()
-        unit_cfg = dict(
-            neuron_cfg=neuron_cfg, norm_cfg=norm_cfg, time_steps=time_steps
-        )
+        unit_cfg = dict(neuron_cfg=neuron_cfg, norm_cfg=norm_cfg, time_steps=time_steps)
         sep_conv = SepConv if version == 'v2' else SpikeSepConv
         self.sep_conv = sep_conv(dim, 7, **unit_cfg)
         if mixer == 'conv':
@@ -275,9 +273,7 @@ class MetaSDT(SpikingBackbone):
         version = settings['version']
         if neuron_cfg is None:
             neuron_cfg = dict(type='IntegerLIF' if version == 'v3' else 'LIF')
-        unit_cfg = dict(
-            neuron_cfg=neuron_cfg, norm_cfg=norm_cfg, time_steps=time_steps
-        )
+        unit_cfg = dict(neuron_cfg=neuron_cfg, norm_cfg=norm_cfg, time_steps=time_steps)
         attention_cfg = dict(
             num_heads=settings['num_heads'],
             version=version,
@@ -340,7 +336,9 @@ class MetaSDT(SpikingBackbone):
             )
         attended = (dims[0] // 2, *dims) if mixer == 'attention' else dims[2:]
         if any(dim % heads for dim in attended):
-            raise ValueError(f'widths {attended} must be multiples of num_heads={heads}')
+            raise ValueError(
+                f'widths {attended} must be multiples of num_heads={heads}'
+            )
 
     def forward_stages(self, inputs: Tensor) -> Iterator[Tensor]:
         x = self.encode(inputs, self.stages[0].downsample)  # (T*N, C/2, H/2, W/2)

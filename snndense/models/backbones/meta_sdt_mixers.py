@@ -77,9 +77,7 @@ class SepConv(nn.Module):
     ) -> None:
         super().__init__()
         hidden = 2 * dim
-        unit_cfg = dict(
-            neuron_cfg=neuron_cfg, norm_cfg=norm_cfg, time_steps=time_steps
-        )
+        unit_cfg = dict(neuron_cfg=neuron_cfg, norm_cfg=norm_cfg, time_steps=time_steps)
         self.pwconv1 = SpikeConv(dim, hidden, 1, **unit_cfg)
         self.neuron = build_neuron(neuron_cfg, time_steps)
         self.dwconv = nn.Conv2d(

@@ -18,7 +18,7 @@ def _statistics_untouched(module: nn.Module):
     try:
         yield
     finally:
-        for norm, (momentum, batches) in zip(norms, saved):
+        for norm, (momentum, batches) in zip(norms, saved, strict=True):
             norm.momentum = momentum
             norm.num_batches_tracked.copy_(batches)
 
