@@ -7,9 +7,10 @@ when ``mmengine`` first meets a ``type='snndense.…'``; nothing has to be
 listed in ``custom_imports``.
 """
 
-from .utils.compat import register_packages
+from .utils.compat import check_requirements, register_packages
 from .version import __version__
 
+check_requirements()
 register_packages()
 
 __all__ = ['__version__']
