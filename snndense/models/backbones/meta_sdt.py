@@ -289,7 +289,9 @@ class MetaSDT(SpikingBackbone):
             drop_rate=drop_rate,
             **unit_cfg,
         )
-        rates = iter(torch.linspace(0, drop_path_rate, sum(depths)).tolist())
+        # a linear ramp over all blocks
+        steps = max(sum(depths) - 1, 1)
+        rates = (drop_path_rate * i / steps for i in range(sum(depths)))
         self.stages = nn.ModuleList()
         for index in range(self.num_stages):
             with_attention = index > 2 or mixer == 'attention'

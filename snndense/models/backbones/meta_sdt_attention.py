@@ -5,6 +5,7 @@ convolutions, SDT-V3 (https://arxiv.org/abs/2411.16061) with 1x1 convolutions an
 a widened value.
 """
 
+from collections import OrderedDict
 from typing import Optional
 
 import torch
@@ -100,8 +101,11 @@ class SpikeDrivenSelfAttention(nn.Module):
 
         def projection(in_channels: int, out_channels: int) -> nn.Module:
             if with_rep_conv:
-                norm = build_norm(norm_cfg, out_channels)
-                return nn.Sequential(RepConv(out_channels, norm_cfg), norm)
+                layers = OrderedDict(
+                    rep_conv=RepConv(out_channels, norm_cfg),
+                    norm=build_norm(norm_cfg, out_channels),
+                )
+                return nn.Sequential(layers)
             return SpikeConv(in_channels, out_channels, 1, norm_cfg=norm_cfg)
 
         self.num_heads = num_heads
@@ -124,9 +128,13 @@ class SpikeDrivenSelfAttention(nn.Module):
         q = self._split_heads(self.q_neuron(self.q_conv(spikes)))  # (B, h, C/h, N)
         k = self._split_heads(self.k_neuron(self.k_conv(spikes)))
         v = self._split_heads(self.v_neuron(self.v_conv(spikes)))
-        y = linear_attention(q, k, v, self.scale)
+        y = self.attend(q, k, v)
         y = y.flatten(1, 2).unflatten(-1, (height, width))  # heads are outermost
         return self.proj_conv(self.attn_neuron(y))
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """``(q k^T) v * scale`` without the N x N map."""
+        return linear_attention(q, k, v, self.scale)
 
     def _split_heads(self, x: Tensor) -> Tensor:
         return x.flatten(2).unflatten(1, (self.num_heads, -1))

@@ -1,0 +1,3 @@
+from .spike_linear_head import SpikeLinearClsHead
+
+__all__ = ['SpikeLinearClsHead']

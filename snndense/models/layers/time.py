@@ -22,7 +22,8 @@ def unfold_time(x: Tensor, time_steps: int) -> Tensor:
             "its neck and its heads the same 'time_steps', and out_mode='sequence' "
             'to a backbone in front of a spiking neck'
         )
-    return x.reshape(time_steps, -1, *x.shape[1:])
+    # not -1 for the batch: an image without proposals gives an empty tensor
+    return x.reshape(time_steps, x.shape[0] // time_steps, *x.shape[1:])
 
 
 def fold_time(x: Tensor) -> Tensor:

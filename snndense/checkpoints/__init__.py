@@ -1,0 +1,1 @@
+"""Published checkpoints: key maps, one file per upstream, and loading."""

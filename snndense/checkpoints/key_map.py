@@ -1,0 +1,52 @@
+"""Renaming of published state-dict keys to ours."""
+
+import re
+from collections.abc import Sequence
+
+from torch import Tensor
+
+
+class KeyMap:
+    """Ordered rules from an upstream's key names to this package's.
+
+    Args:
+        rules (Sequence[tuple[str, str]]): Pairs of a regular expression and its
+            replacement, applied to every key one after the other (``re.sub``).
+        unused (Sequence[str]): Regular expressions of keys which the published
+            code stores but never reads; they are left out.
+
+    A kernel of a 1x1 ``Conv1d`` gains a trailing axis, since every 1x1 layer is a
+    ``Conv2d`` here.
+    """
+
+    def __init__(
+        self, rules: Sequence[tuple[str, str]], unused: Sequence[str] = ()
+    ) -> None:
+        self.rules = tuple((re.compile(pattern), to) for pattern, to in rules)
+        self.unused = tuple(re.compile(pattern) for pattern in unused)
+
+    def rename(self, key: str) -> str | None:
+        """Our name of an upstream key, or None if nothing reads it."""
+        if any(pattern.search(key) for pattern in self.unused):
+            return None
+        for pattern, replacement in self.rules:
+            key = pattern.sub(replacement, key)
+        return key
+
+    def convert(self, state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Rename a whole state dict.
+
+        Raises:
+            ValueError: If two upstream keys end up with the same name.
+        """
+        converted: dict[str, Tensor] = {}
+        for key, value in state_dict.items():
+            name = self.rename(key)
+            if name is None:
+                continue
+            if name in converted:
+                raise ValueError(f'{key!r} and another key both map to {name!r}')
+            if key.endswith('weight') and value.dim() == 3 and value.shape[-1] == 1:
+                value = value.unsqueeze(-1)  # Conv1d(1) -> Conv2d(1)
+            converted[name] = value
+        return converted
