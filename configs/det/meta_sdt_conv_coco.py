@@ -1,0 +1,4 @@
+# As meta_sdt_srb_coco.py, with the convolutional mixer: E-SpikeFormer (SDT-V3)
+_base_ = './meta_sdt_srb_coco.py'
+
+model = dict(backbone=dict(mixer='conv', drop_rate=0.0))  # this mixer has no dropout

@@ -1,0 +1,15 @@
+# As meta_sdt_conv_coco.py, size M (E-SpikeFormer 10M) with narrower neck and heads
+_base_ = './meta_sdt_conv_coco.py'
+
+width = 192  # 3/4 of 256
+model = dict(
+    backbone=dict(arch='m'),
+    neck=dict(in_channels=[48, 96, 192, 240], out_channels=width),
+    rpn_head=dict(in_channels=width, feat_channels=width),
+    roi_head=dict(
+        bbox_roi_extractor=dict(out_channels=width),
+        bbox_head=dict(in_channels=width, fc_out_channels=768),  # 3/4 of 1024
+        mask_roi_extractor=dict(out_channels=width),
+        mask_head=dict(in_channels=width, conv_out_channels=width),
+    ),
+)
