@@ -1,7 +1,7 @@
 # Digit scenes (tools/dataset_converters/make_digit_scenes.py), label pictures.
 # Background is a class of its own here. For ADE20K's convention (ten classes,
-# background ignored) set reduce_zero_label=True in the data sets and in
-# LoadAnnotations, and leave 'background' out of classes and palette.
+# background ignored) set reduce_zero_label=True and leave 'background' out of
+# classes and palette.
 dataset_type = 'BaseSegDataset'
 data_root = 'data/digit_scenes/ade/'
 metainfo = dict(
@@ -25,14 +25,14 @@ image_size = (128, 128)
 # no flips: a mirrored digit is another sign
 train_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations', reduce_zero_label=False),
+    dict(type='LoadAnnotations'),
     dict(type='Resize', scale=image_size, keep_ratio=True),
     dict(type='PackSegInputs'),
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=image_size, keep_ratio=True),
-    dict(type='LoadAnnotations', reduce_zero_label=False),
+    dict(type='LoadAnnotations'),
     dict(type='PackSegInputs'),
 ]
 train_dataloader = dict(
