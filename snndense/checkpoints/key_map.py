@@ -1,7 +1,8 @@
 """Renaming of published state-dict keys to ours."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from torch import Tensor
 
@@ -10,23 +11,35 @@ class KeyMap:
     """Ordered rules from an upstream's key names to this package's.
 
     Args:
-        rules (Sequence[tuple[str, str]]): Pairs of a regular expression and its
-            replacement, applied to every key one after the other (``re.sub``).
+        rules (Sequence[tuple[str, str | callable]]): Pairs of a regular expression
+            and its replacement, applied to every key one after the other
+            (``re.sub``).
         unused (Sequence[str]): Regular expressions of keys which the published
             code stores but never reads; they are left out.
+        parts (Mapping[str, KeyMap]): Maps of submodules by prefix, such as
+            ``'backbone.'``. A key below the prefix is renamed by that map alone
+            and keeps the prefix.
 
     A kernel of a 1x1 ``Conv1d`` gains a trailing axis, since every 1x1 layer is a
     ``Conv2d`` here.
     """
 
     def __init__(
-        self, rules: Sequence[tuple[str, str]], unused: Sequence[str] = ()
+        self,
+        rules: Sequence[tuple[str, str | Callable[[re.Match], str]]],
+        unused: Sequence[str] = (),
+        parts: Mapping[str, 'KeyMap'] = MappingProxyType({}),
     ) -> None:
         self.rules = tuple((re.compile(pattern), to) for pattern, to in rules)
         self.unused = tuple(re.compile(pattern) for pattern in unused)
+        self.parts = dict(parts)
 
     def rename(self, key: str) -> str | None:
         """Our name of an upstream key, or None if nothing reads it."""
+        for prefix, part in self.parts.items():
+            if key.startswith(prefix):
+                name = part.rename(key[len(prefix) :])
+                return None if name is None else prefix + name
         if any(pattern.search(key) for pattern in self.unused):
             return None
         for pattern, replacement in self.rules:

@@ -1,8 +1,13 @@
 """Comparison with reference numbers recorded from published implementations."""
 
+from importlib.util import find_spec
+
 from . import meta_sdt  # noqa: F401 (registers its ports)
 from .compare import Report, check_parity
 from .fixture import Fixture
 from .port import Port, register_port
+
+if find_spec('mmdet') is not None:
+    from . import dense_heads  # noqa: F401 (registers its ports)
 
 __all__ = ['Fixture', 'Port', 'Report', 'check_parity', 'register_port']
