@@ -56,6 +56,9 @@ class SpikingNeuron(nn.Module):
         self.v_threshold = float(v_threshold)
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.numel() == 0:  # no RoI in any picture; the kernels refuse it
+            # parameters stay in the graph, as DDP wants
+            return x + 0 * sum(p.sum() for p in self.parameters())
         return fold_time(self.fire(unfold_time(x, self.time_steps)))
 
     def fire(self, x_seq: Tensor) -> Tensor:
@@ -233,8 +236,8 @@ class IntegerLIF(SpikingNeuron):
             that train and evaluate with different bounds (``SpikeFPN``: 4 and 1;
             the ST-ERF copy of ``SDEFormer``: 8 and 4). None: the same as
             ``levels``.
-        tau (float): Time constant between steps, >= 1; unused at T = 1.
-            Defaults to 4 / 3.
+        tau (float): Time constant between steps, >= 1; 1 forgets the membrane.
+            Unused at T = 1. Defaults to 4 / 3.
         rounding (str): ``'half_even'``, or ``'half_up'`` with a gradient strictly
             inside (0, D), the rule of SDT-V3 large (T = 1 only).
         **kwargs: See :class:`SpikingNeuron`.
@@ -282,7 +285,7 @@ class IntegerLIF(SpikingNeuron):
     def count(self, x_seq: Tensor, levels: int) -> Tensor:
         """Integer spike counts in ``[0, levels]``."""
         spike_count = surrogate.MultiLevelSpikeCount(levels)
-        if self.time_steps == 1:  # no membrane to carry over
+        if self.time_steps == 1 or self.tau == 1:  # no membrane to carry over
             h = x_seq if self.v_threshold == 1 else x_seq / self.v_threshold
             if self.rounding == 'half_up':
                 return _HalfUpSpikeCount.apply(h, levels)
