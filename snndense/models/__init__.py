@@ -8,3 +8,5 @@ if find_spec('mmdet') is not None:
     from . import det  # noqa: F401
 if find_spec('mmpretrain') is not None:
     from . import cls  # noqa: F401
+if find_spec('mmseg') is not None:
+    from . import seg  # noqa: F401

@@ -9,5 +9,7 @@ from .port import Port, register_port
 
 if find_spec('mmdet') is not None:
     from . import dense_heads  # noqa: F401 (registers its ports)
+if find_spec('mmseg') is not None:
+    from . import seg_heads  # noqa: F401
 
 __all__ = ['Fixture', 'Port', 'Report', 'check_parity', 'register_port']
