@@ -1,0 +1,180 @@
+"""Is the data of a config there, readable, and about the classes it says?"""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Optional
+
+from mmengine.dataset import BaseDataset
+from mmengine.registry import DATASETS
+from PIL import Image, UnidentifiedImageError
+
+from .coco_checks import check_coco
+
+READERS = 16  # threads: reading the ends of many files waits for the disk, mostly
+MAX_LISTED = 5
+ANNOUNCED = 5000  # images from which on the check says that it runs
+ENDS = {b'\xff\xd8': b'\xff\xd9', b'\x89P': b'IEND'}  # of JPEG and PNG files
+TAIL = 4096
+DIGIT_SCENES = 'python tools/dataset_converters/make_digit_scenes.py'
+
+
+def build_datasets(dataloader: dict) -> list[BaseDataset]:
+    """Data sets behind a data loader's config, without loading their annotations.
+
+    Wrappers such as ``RepeatDataset`` and ``ConcatDataset`` are looked through.
+    """
+
+    def unwrap(dataset: dict) -> Iterator[dict]:
+        inner = dataset.get('datasets') or [dataset.get('dataset')]
+        if inner == [None]:
+            yield dataset
+        else:
+            for cfg in inner:
+                yield from unwrap(cfg)
+
+    datasets = []
+    for cfg in unwrap(dataloader['dataset']):
+        dataset = DATASETS.build({**cfg, 'lazy_init': True})
+        if isinstance(dataset, BaseDataset):
+            datasets.append(dataset)
+    return datasets
+
+
+def is_remote(path: str) -> bool:
+    return '://' in path
+
+
+def missing_data_message(path: Path, what: str, option: str) -> str:
+    """Where to put data that is missing, and what needs no download."""
+    if 'digit_scenes' in path.parts:
+        return f'{what} {path} is missing. Make it with: {DIGIT_SCENES}'
+    return (
+        f'{what} {path} is missing. Put or link the data set there (ln -s '
+        f'/path/to/it {path}), or name another place with --cfg-options {option}=... '
+        'To see everything at work without a download, run `make demo`, or '
+        f'`{DIGIT_SCENES}` and one of the configs with "digits" in their names'
+    )
+
+
+def check_paths(dataset: BaseDataset, phase: str) -> None:
+    """Make sure that the folders and the annotation file of a data set exist.
+
+    Args:
+        dataset (BaseDataset): Built with ``lazy_init=True``.
+        phase (str): ``'train'``, ``'val'`` or ``'test'``.
+
+    Raises:
+        FileNotFoundError: Naming the first that is missing, and where to put it.
+    """
+    key = f'{phase}_dataloader.dataset'
+    wanted = [('the data root', dataset.data_root, 'data_root')]
+    wanted.append(('the annotation file', dataset.ann_file, 'ann_file'))
+    wanted += [
+        ('the folder', prefix, f'data_prefix.{name}')
+        for name, prefix in (dataset.data_prefix or {}).items()
+    ]
+    for what, path, option in wanted:
+        if not isinstance(path, str) or not path or is_remote(path):
+            continue
+        if not Path(path).exists():
+            what = f'{what} of {key}'
+            raise FileNotFoundError(
+                missing_data_message(Path(path), what, f'{key}.{option}')
+            )
+
+
+def check_evaluator_paths(evaluator: Optional[dict | list], phase: str) -> None:
+    """Make sure that annotation files which metrics read themselves exist."""
+    metrics = evaluator if isinstance(evaluator, (list, tuple)) else [evaluator or {}]
+    for metric in metrics:
+        path = metric.get('ann_file') if isinstance(metric, dict) else None
+        if path and not is_remote(path) and not Path(path).is_file():
+            key = f'{phase}_evaluator.ann_file'
+            raise FileNotFoundError(
+                missing_data_message(Path(path), f'the annotation file of {key}', key)
+            )
+
+
+def check_contents(dataset: BaseDataset) -> None:
+    """Make sure that annotations and images of a data set can be used.
+
+    COCO-style and mmseg-style data sets are checked; of others only
+    :func:`check_paths` is known. Remote files are not read.
+
+    Args:
+        dataset (BaseDataset): Built with ``lazy_init=True``.
+
+    Raises:
+        FileNotFoundError: For images or label pictures that are missing.
+        ValueError: For annotations without boxes, categories that are not those of
+            the config, and files that cannot be decoded.
+    """
+    if is_remote(dataset.data_root or '') or getattr(dataset, 'backend_args', None):
+        return
+    if hasattr(dataset, 'COCOAPI'):
+        check_images(check_coco(dataset), dataset.ann_file)
+    elif 'seg_map_path' in (dataset.data_prefix or {}):
+        samples = dataset.load_data_list()
+        folder = dataset.data_prefix['img_path']
+        if not samples:
+            raise ValueError(f'there is no image *{dataset.img_suffix} in {folder}')
+        paths = [s[key] for key in ('img_path', 'seg_map_path') for s in samples]
+        check_images(paths, folder)
+
+
+def find_damage(path: str) -> Optional[str]:
+    """What is wrong with an image file, None if nothing is.
+
+    Sound JPEG and PNG files are told by their first and last bytes alone; what looks
+    wrong is decoded before it is called so.
+    """
+    try:
+        with open(path, 'rb') as file:
+            head = file.read(2)
+            file.seek(max(0, file.seek(0, 2) - TAIL))
+            if head in ENDS and ENDS[head] in file.read():
+                return None
+        if not head:
+            return 'it is empty'
+        if head not in ENDS:
+            Image.open(path).close()
+            return None
+        import mmcv  # a run needs it, this package does not
+
+        return None if mmcv.imread(path) is not None else 'it is truncated'
+    except FileNotFoundError:
+        return 'it is missing'
+    except UnidentifiedImageError:
+        return 'it is no image'
+    except OSError as error:
+        return str(error)
+
+
+def check_images(paths: list[str], source: str) -> None:
+    """Make sure that image files exist and are whole.
+
+    Args:
+        paths (list[str]): The files.
+        source (str): What names them, for the message.
+
+    Raises:
+        FileNotFoundError: If files are missing.
+        ValueError: If files are damaged.
+    """
+    if len(paths) > ANNOUNCED:
+        print(f'Checking the {len(paths)} images of {source} ...', flush=True)
+    with ThreadPoolExecutor(READERS) as pool:
+        damages = pool.map(find_damage, paths)
+        bad = {
+            path: damage for path, damage in zip(paths, damages, strict=True) if damage
+        }
+    if not bad:
+        return
+    listed = '\n'.join(f'  - {p}: {d}' for p, d in list(bad.items())[:MAX_LISTED])
+    more = f'\n  - and {len(bad) - MAX_LISTED} more' if len(bad) > MAX_LISTED else ''
+    error = FileNotFoundError if 'it is missing' in bad.values() else ValueError
+    raise error(
+        f'{len(bad)} of {len(paths)} images of {source} cannot be read:\n{listed}{more}'
+        '\nCopy them again, or take them out of the annotations'
+    )

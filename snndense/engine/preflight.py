@@ -1,0 +1,178 @@
+"""Everything that can be found wrong with a run before it writes anything."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Optional
+
+from mmengine.config import Config
+from mmengine.dataset import BaseDataset
+from mmengine.model import BaseModel
+from mmengine.registry import MODELS, init_default_scope
+from torch import nn
+
+from snndense.checkpoints.loading import (
+    check_checkpoint,
+    compare_keys,
+    get_state_dict,
+    read_checkpoint,
+)
+
+from .data_checks import (
+    build_datasets,
+    check_contents,
+    check_evaluator_paths,
+    check_paths,
+    is_remote,
+)
+
+# heads that tell objects from background, or stuff apart
+OTHER_CLASSES = ('rpn_head', 'semantic_head', 'panoptic_fusion_head')
+
+
+def build_model(cfg: Config) -> BaseModel:
+    """Build the model of a config as ``Runner`` does, without initialising it."""
+    model_cfg = cfg.model.copy()
+    if cfg.get('data_preprocessor') is not None:
+        model_cfg.setdefault('data_preprocessor', cfg.data_preprocessor)
+    return MODELS.build(model_cfg)
+
+
+def check_run(
+    cfg: Config,
+    phases: Iterable[str],
+    checkpoint: Optional[str] = None,
+    *,
+    allow_other_classes: bool = False,
+) -> None:
+    """Check data, model and checkpoint of a config.
+
+    The data sets are built without annotations and the model without weights, cheap
+    checks come first, and nothing is written.
+
+    Args:
+        cfg (Config): The config, with the options of the command line.
+        phases (Iterable[str]): Of ``'train'``, ``'val'`` and ``'test'``; those that
+            the config does not have are left out.
+        checkpoint (str, optional): What the model will load.
+        allow_other_classes (bool): See
+            :func:`~snndense.checkpoints.loading.check_checkpoint`.
+
+    Raises:
+        FileNotFoundError, TypeError, ValueError: Naming what is wrong and where.
+    """
+    init_default_scope(cfg.default_scope)
+    datasets: list[BaseDataset] = []
+    for phase in phases:
+        dataloader = cfg.get(f'{phase}_dataloader')
+        if dataloader is None:
+            continue
+        for dataset in build_datasets(dataloader):
+            check_paths(dataset, phase)
+            datasets.append(dataset)
+        check_evaluator_paths(cfg.get(f'{phase}_evaluator'), phase)
+    check_model(cfg, datasets, checkpoint, allow_other_classes)
+    checked = set()
+    for dataset in datasets:
+        source = (dataset.ann_file, str(dataset.data_prefix), dataset.test_mode)
+        if source not in checked:  # val and test are often the same
+            check_contents(dataset)
+            checked.add(source)
+
+
+def check_model(
+    cfg: Config,
+    datasets: list[BaseDataset],
+    checkpoint: Optional[str] = None,
+    allow_other_classes: bool = False,
+) -> None:
+    """Check that the parts of a model, its data and its checkpoint fit.
+
+    Args:
+        cfg (Config): The config.
+        datasets (list[BaseDataset]): Data sets whose classes the heads predict.
+        checkpoint (str, optional): What the model will load.
+        allow_other_classes (bool): As in :func:`check_run`.
+
+    Raises:
+        FileNotFoundError, TypeError, ValueError: Naming what is wrong and where.
+    """
+    model = build_model(cfg)
+    if cfg.default_scope == 'mmdet':
+        from snndense.models.det import check_detector
+
+        allow_wrong_strides = cfg.get('allow_wrong_strides', False)
+        check_detector(model, allow_wrong_strides=allow_wrong_strides)
+    for dataset in datasets:
+        check_num_classes(model, dataset)
+    check_pretrained_parts(model)
+    if checkpoint is not None:
+        report = check_checkpoint(
+            model, checkpoint, allow_other_classes=allow_other_classes
+        )
+        print(f'{checkpoint} fits {type(model).__name__}:\n{report}', flush=True)
+
+
+def _count_classes(dataset: BaseDataset) -> Optional[int]:
+    classes = dataset.metainfo.get('classes')
+    if classes is not None:
+        return len(classes)
+    prefix = getattr(dataset, 'img_prefix', None)  # mmpretrain: a folder per class
+    if not prefix or is_remote(prefix) or dataset.ann_file:
+        return None
+    return sum(entry.is_dir() for entry in Path(prefix).iterdir())
+
+
+def check_num_classes(model: nn.Module, dataset: BaseDataset) -> None:
+    """Compare ``num_classes`` of the heads with the classes of a data set.
+
+    Raises:
+        ValueError: If a head predicts another number of classes.
+    """
+    expected = _count_classes(dataset)
+    if expected is None:
+        return
+    for name, module in model.named_modules():
+        if 'head' not in name or name.endswith(OTHER_CLASSES):
+            continue
+        num_classes = getattr(module, 'num_classes', None)
+        if num_classes is not None and num_classes != expected:
+            raise ValueError(
+                f'{name} ({type(module).__name__}) has {num_classes=}, but '
+                f'{type(dataset).__name__} {dataset.ann_file or dataset.data_root} '
+                f'has {expected} classes. Set model.{name}.num_classes={expected}, or '
+                "metainfo['classes'] of the data set"
+            )
+
+
+def check_pretrained_parts(model: nn.Module) -> None:
+    """Check the files of ``init_cfg=dict(type='Pretrained', ...)`` in a model.
+
+    These load parts on purpose; only a file of which nothing fits is an error.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+        ValueError: If a file cannot be read, or nothing in it fits.
+    """
+    for name, module in model.named_modules():
+        init_cfg = getattr(module, 'init_cfg', None)
+        if not isinstance(init_cfg, dict) or init_cfg.get('type') != 'Pretrained':
+            continue
+        path, prefix = init_cfg['checkpoint'], init_cfg.get('prefix')
+        if is_remote(path):
+            continue
+        stored = get_state_dict(read_checkpoint(path))
+        if prefix is not None:
+            start = f'{prefix.rstrip(".")}.'
+            stored = {
+                key.removeprefix(start): value
+                for key, value in stored.items()
+                if key.startswith(start)
+            }
+        report = compare_keys(module.state_dict(), stored)
+        part = f'{name or "model"} ({type(module).__name__})'
+        if not report.matched:
+            raise ValueError(
+                f'nothing in {path} ({prefix=}) fits {part}:\n{report}\nGive the file '
+                'and the prefix of its keys that belong to this part'
+            )
+        print(f'{path} initialises {part}:\n{report}', flush=True)

@@ -1,0 +1,193 @@
+"""What the flags of ``tools/train.py`` and ``tools/test.py`` do to a config."""
+
+from copy import deepcopy
+from pathlib import Path
+from typing import Optional
+
+import torch.distributed
+from mmengine.config import Config, ConfigDict
+from mmengine.device import get_device
+from mmengine.hooks import CheckpointHook
+from mmengine.logging import print_log
+
+AMP_DEVICES = ('cuda', 'npu', 'mlu', 'musa')  # those of mmengine's AmpOptimWrapper
+CHECKPOINT_HOOKS = ('CheckpointHook', 'mmengine.CheckpointHook', CheckpointHook)
+FLIPS = [dict(type='RandomFlip', prob=1.0), dict(type='RandomFlip', prob=0.0)]
+TTA_MODELS = {
+    'mmdet': dict(
+        type='DetTTAModel',
+        tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.5), max_per_img=100),
+    ),
+    'mmseg': dict(type='SegTTAModel'),
+    'mmpretrain': dict(type='AverageClsScoreTTA'),
+}
+
+
+def set_work_dir(cfg: Config, work_dir: Optional[str], config_path: str) -> None:
+    """Decide on ``work_dir``: the flag, else the config's, else the config's name."""
+    default = cfg.get('work_dir') or f'./work_dirs/{Path(config_path).stem}'
+    cfg.work_dir = work_dir or default
+
+
+def enable_amp(cfg: Config) -> None:
+    """Train with mixed precision.
+
+    Raises:
+        ValueError: If the device cannot, or the optimizer wrapper is another than
+            ``OptimWrapper``.
+    """
+    if get_device() not in AMP_DEVICES:
+        raise ValueError(
+            f'--amp needs one of the devices {AMP_DEVICES}, but this machine trains on '
+            f'{get_device()!r}; leave --amp out'
+        )
+    wrapper = cfg.optim_wrapper.get('type', 'OptimWrapper')
+    if wrapper not in ('OptimWrapper', 'AmpOptimWrapper'):
+        raise ValueError(
+            f"--amp replaces the optimizer wrapper 'OptimWrapper', but the config has "
+            f'{wrapper!r}'
+        )
+    cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+
+
+def enable_auto_scale_lr(cfg: Config) -> None:
+    """Scale the learning rate by the total batch size over the config's.
+
+    Raises:
+        ValueError: If the config does not tell the batch size that it is for.
+    """
+    if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
+        raise ValueError(
+            '--auto-scale-lr needs the batch size that the learning rate of the '
+            'config is for: set auto_scale_lr=dict(base_batch_size=16)'
+        )
+    cfg.auto_scale_lr.enable = True
+
+
+def use_checkpoint_hook(cfg: Config) -> None:
+    """Save with :class:`snndense.engine.CheckpointHook` where mmengine's would."""
+    if cfg.get('default_hooks') is None:
+        cfg.default_hooks = {}
+    hook = cfg.default_hooks.setdefault('checkpoint', dict(interval=1))
+    if hook is not None and hook.get('type', 'CheckpointHook') in CHECKPOINT_HOOKS:
+        hook.type = 'snndense.CheckpointHook'
+
+
+def disable_validation(cfg: Config) -> None:
+    """Train without evaluating."""
+    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+
+
+def set_dataloaders(
+    cfg: Config, *, pin_memory: bool = True, persistent_workers: bool = True
+) -> None:
+    """Set what mmpretrain's own tools set in the data loaders of its configs.
+
+    Configs of the other toolboxes say all of it themselves; only ``False`` arguments
+    change them.
+    """
+    for phase in ('train', 'val', 'test'):
+        dataloader = cfg.get(f'{phase}_dataloader')
+        if dataloader is None:
+            continue
+        if cfg.default_scope == 'mmpretrain':
+            dataloader.setdefault('pin_memory', True)
+            dataloader.setdefault('collate_fn', dict(type='default_collate'))
+            if dataloader.get('num_workers', 0) > 0:
+                dataloader.setdefault('persistent_workers', True)
+        if not pin_memory:
+            dataloader.pin_memory = False
+        if not persistent_workers:
+            dataloader.persistent_workers = False
+
+
+def set_launcher(cfg: Config, launcher: str) -> None:
+    """Prepare a distributed run; on the CPU, what mmengine leaves out.
+
+    mmengine expects a GPU per process. Without one, the processes are joined here
+    through gloo, and the model is wrapped without a device.
+    """
+    cfg.launcher = launcher
+    if launcher != 'pytorch' or get_device() != 'cpu':
+        return
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group('gloo')
+    wrapper = dict(type='MMDistributedDataParallel', broadcast_buffers=False)
+    wrapper['find_unused_parameters'] = cfg.get('find_unused_parameters', False)
+    wrapper.update(cfg.get('model_wrapper_cfg') or {})
+    cfg.model_wrapper_cfg = dict(wrapper, device_ids=None)
+
+
+def enable_drawing(
+    cfg: Config,
+    *,
+    show: bool,
+    show_dir: Optional[str],
+    wait_time: float = 2,
+    interval: int = 1,
+) -> None:
+    """Draw predictions while testing.
+
+    Args:
+        cfg (Config): The config.
+        show (bool): Whether to show them in a window.
+        show_dir (str, optional): Folder for the pictures; a relative one is made
+            under the work directory, as mmdet does, except for classification.
+        wait_time (float): Seconds that a window stays. Defaults to 2.
+        interval (int): Every how many pictures. Defaults to 1.
+
+    Raises:
+        ValueError: If the config has no visualization hook.
+    """
+    hook = (cfg.get('default_hooks') or {}).get('visualization')
+    if hook is None:
+        raise ValueError(
+            '--show and --show-dir need a visualization hook in default_hooks of the '
+            "config, such as visualization=dict(type='DetVisualizationHook')"
+        )
+    hook.show, hook.wait_time, hook.interval = show, wait_time, interval
+    if cfg.default_scope == 'mmpretrain':
+        hook.enable, hook.out_dir = True, show_dir
+        return
+    hook.draw = True
+    if show_dir is None:
+        return
+    if cfg.default_scope == 'mmdet':
+        hook.test_out_dir = show_dir
+    else:
+        cfg.visualizer.save_dir = show_dir
+
+
+def enable_tta(cfg: Config) -> None:
+    """Test with augmentations, by default both flips.
+
+    Raises:
+        ValueError: If there is no default for the test pipeline of the config.
+    """
+    tta_model = cfg.get('tta_model') or TTA_MODELS[cfg.default_scope]
+    dataset = cfg.test_dataloader.dataset
+    while 'dataset' in dataset:
+        dataset = dataset.dataset
+    if cfg.get('tta_pipeline') is None:
+        if cfg.default_scope == 'mmseg':
+            raise ValueError(
+                '--tta needs a tta_pipeline in the config, as in '
+                'mmseg::_base_/datasets/ade20k.py'
+            )
+        print_log('no tta_pipeline in the config: testing with flips', 'current')
+        cfg.tta_pipeline = _flipped(dataset.pipeline)
+    cfg.model = ConfigDict(**tta_model, module=cfg.model)
+    dataset.pipeline = cfg.tta_pipeline
+
+
+def _flipped(pipeline: list) -> list:
+    """A test pipeline whose last step packs every image twice, once flipped."""
+    pack = deepcopy(pipeline[-1])
+    if pack.get('type') == 'PackDetInputs':
+        pack.meta_keys = (
+            *('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'),
+            *('flip', 'flip_direction'),
+        )
+    steps = deepcopy(list(pipeline[:-1]))
+    return [*steps, dict(type='TestTimeAug', transforms=[FLIPS, [pack]])]

@@ -1,0 +1,151 @@
+"""What the command lines in ``tools/`` share: arguments, configs, error messages."""
+
+import argparse
+import dis
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Optional
+
+from mmengine.config import Config, DictAction
+
+from .compat import HOSTS, check_host
+
+DEBUG_VARIABLE = 'SNNDENSE_DEBUG'
+USER_ERRORS = (ValueError, TypeError, KeyError, ImportError, OSError)
+# raises for unknown types and wrong arguments in a config
+BUILDER = 'mmengine.registry.build_functions'
+
+
+def add_config(parser: argparse.ArgumentParser, purpose: str) -> None:
+    """Add ``config`` and ``--cfg-options``."""
+    parser.add_argument('config', help=f'{purpose} config file path')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='override settings of the config, such as '
+        'train_dataloader.batch_size=2; a list is written key="[a,b]" or key=a,b, '
+        'nested ones key="[(a,b),(c,d)]", with quotation marks and without spaces',
+    )
+
+
+def add_launcher(parser: argparse.ArgumentParser) -> None:
+    """Add ``--launcher`` and ``--local_rank``, for distributed runs."""
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='job launcher; see dist_*.sh and slurm_*.sh (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--local_rank',
+        '--local-rank',
+        type=int,
+        default=0,
+        help='set by older launchers; torchrun does not need it',
+    )
+
+
+def read_config(path: str, cfg_options: Optional[dict] = None) -> Config:
+    """Read a config and make sure that the toolbox it is for is installed.
+
+    Args:
+        path (str): The file.
+        cfg_options (dict, optional): What to override.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ImportError: If its toolbox is missing or broken.
+        ValueError: If ``default_scope`` names none of the toolboxes.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'there is no config {path}')
+    cfg = Config.fromfile(path)
+    if cfg_options is not None:
+        cfg.merge_from_dict(cfg_options)
+    scope = cfg.get('default_scope')
+    if scope not in HOSTS:
+        raise ValueError(
+            f'expected default_scope of {path} to be one of {HOSTS}, the toolbox that '
+            f'runs it, but got {scope!r}'
+        )
+    check_host(scope)
+    return cfg
+
+
+def export_local_rank(local_rank: int) -> None:
+    """Let mmengine know the local rank that an older launcher passed as argument."""
+    os.environ.setdefault('LOCAL_RANK', str(local_rank))
+
+
+def is_first_process() -> bool:
+    """Whether this is the only process or, of several, the one of rank 0.
+
+    To be asked before the processes know of each other.
+    """
+    names = ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK')
+    return next((os.environ[n] for n in names if n in os.environ), '0') == '0'
+
+
+def _is_users(error: Exception) -> bool:
+    """Whether an error was raised on purpose, about what the user gave.
+
+    A ``raise`` in this package or mmengine's builder is; anything else (an operation
+    that failed, an error inside another library) is a bug and keeps its traceback.
+    """
+    if not isinstance(error, USER_ERRORS):
+        return False
+    last = error.__traceback__
+    while last.tb_next is not None:
+        last = last.tb_next
+    module = last.tb_frame.f_globals.get('__name__', '')
+    if module == BUILDER:
+        return True
+    code = last.tb_frame.f_code.co_code
+    raised = code[last.tb_lasti] == dis.opmap['RAISE_VARARGS']
+    return raised and module.partition('.')[0] in ('snndense', '__main__')
+
+
+@contextmanager
+def short_errors() -> Iterator[None]:
+    """Answer mistakes of the user with their message alone, and exit status 1.
+
+    With the environment variable ``SNNDENSE_DEBUG`` set, the traceback is shown.
+    """
+    try:
+        yield
+    except Exception as error:
+        if os.environ.get(DEBUG_VARIABLE) or not _is_users(error):
+            raise
+        # str() of a KeyError is the repr of its message
+        message = error.args[0] if isinstance(error, KeyError) else error
+        raise SystemExit(
+            f'error: {message}\n(the traceback is shown with {DEBUG_VARIABLE}=1)'
+        ) from None
+
+
+@contextmanager
+def named_image_errors() -> Iterator[None]:
+    """Answer an image that a data loader cannot decode with its name alone.
+
+    Images are checked before a run where the annotations tell them; one may still be
+    damaged inside, or vanish later.
+    """
+    try:
+        yield
+    except (AssertionError, FileNotFoundError) as error:
+        # across a worker's process only the text of its traceback survives
+        found = re.search(
+            r'(?:failed to load image: |No such file.*: )(.+)', str(error)
+        )
+        if os.environ.get(DEBUG_VARIABLE) or found is None:
+            raise
+        raise SystemExit(
+            f'error: the image {found[1]} is missing or cannot be decoded. Copy it '
+            'again, or take it out of the annotations; checkpoints saved so far are '
+            f'complete\n(the traceback is shown with {DEBUG_VARIABLE}=1)'
+        ) from None
