@@ -42,16 +42,19 @@ class BuildPyWithMim(build_py):
     """``build_py`` that also fills ``snndense/.mim``."""
 
     def run(self) -> None:
-        super().run()
         if self.editable_mode:
+            super().run()
             self.link_mim(ROOT / 'snndense' / '.mim')
-        else:
-            self.copy_mim(Path(self.build_lib) / 'snndense' / '.mim')
+            return
+        target = Path(self.build_lib) / 'snndense'
+        # a former build may have left modules there that are gone by now
+        shutil.rmtree(target, ignore_errors=True)
+        super().run()
+        self.copy_mim(target / '.mim')
 
     @staticmethod
     def copy_mim(target: Path) -> None:
-        shutil.rmtree(target, ignore_errors=True)
-        target.mkdir(parents=True)
+        target.mkdir(parents=True, exist_ok=True)
         for name in MIM_SOURCES:
             source = ROOT / name
             if source.is_dir():
@@ -98,7 +101,14 @@ setup(
     python_requires='>=3.11',
     # mmengine is missing on purpose: two distributions provide it, and requiring
     # one would install it over the other. The extras name each family.
-    install_requires=['numpy', 'spikingjelly>=2.0.0', 'torch>=2.6'],
+    install_requires=[
+        'filelock',
+        'numpy',
+        'Pillow',
+        'spikingjelly>=2.0.0',
+        'torch>=2.6',
+        'tqdm',
+    ],
     extras_require={
         'onedl': list(ONEDL),
         'openmmlab': list(OPENMMLAB),

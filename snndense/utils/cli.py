@@ -64,7 +64,11 @@ def read_config(path: str, cfg_options: Optional[dict] = None) -> Config:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f'there is no config {path}')
-    cfg = Config.fromfile(path)
+    try:
+        cfg = Config.fromfile(path)
+    except ModuleNotFoundError as error:  # the toolbox of a `_base_` is missing
+        check_host(*(host for host in HOSTS if str(error).startswith(host)))
+        raise
     if cfg_options is not None:
         cfg.merge_from_dict(cfg_options)
     scope = cfg.get('default_scope')

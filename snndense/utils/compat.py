@@ -57,9 +57,9 @@ def installed_version(name: str) -> Optional[str]:
         return None
 
 
-def installed_providers(module: str) -> dict[str, str]:
-    """Installed distributions, with their versions, that provide ``module``."""
-    versions = {name: installed_version(name) for name in PROVIDERS[module]}
+def installed_versions(names: tuple[str, ...]) -> dict[str, str]:
+    """Which of these distributions are installed, with their versions."""
+    versions = {name: installed_version(name) for name in names}
     return {name: version for name, version in versions.items() if version}
 
 
@@ -98,7 +98,7 @@ def find_python_problem(version: tuple[int, ...] = sys.version_info) -> Iterator
         wanted, found = ('.'.join(map(str, v[:2])) for v in (MIN_PYTHON, version))
         yield Problem(
             f'snndense needs Python >= {wanted}, but this is {found}',
-            f'python{wanted} -m venv .venv && .venv/bin/pip install .[onedl]',
+            f'make env PYTHON=python{wanted}',
         )
 
 
@@ -121,8 +121,8 @@ def find_requirement_problems() -> Iterator[Problem]:
 def find_duplicates() -> Iterator[Problem]:
     """Yield a problem if two distributions have installed over each other."""
     keep, remove = [], []
-    for module in PROVIDERS:
-        first, *others = installed_providers(module) or ['']
+    for names in PROVIDERS.values():
+        first, *others = installed_versions(names) or ['']
         if others:
             keep.append(first)
             remove.extend(others)
@@ -141,17 +141,26 @@ def find_ops_problem() -> Iterator[Problem]:
         yield Problem('mmcv is not installed', install_command('mmcv'))
         return
     try:
-        import_module('mmcv.ops')
-    except ModuleNotFoundError as error:
-        if error.name != 'mmcv._ext':
-            raise
-        yield Problem('mmcv is installed without compiled operators', rebuild_command())
-    except (ImportError, AssertionError, OSError) as error:
+        import_module('cv2')  # which mmcv imports first
+    except ImportError as error:
         yield Problem(
-            f'mmcv.ops was compiled for another torch than {installed_version("torch")}'
-            f' ({first_line(error)})',
-            rebuild_command(),
+            f'OpenCV cannot be imported ({first_line(error)})',
+            'pip install --force-reinstall --no-deps opencv-python-headless',
         )
+        return
+    try:
+        import_module('mmcv.ops')
+    except (ImportError, AssertionError, OSError) as error:
+        name = getattr(error, 'name', None)
+        if not isinstance(error, ModuleNotFoundError):
+            version = installed_version('torch')
+            what = f'mmcv.ops was compiled for another torch than {version}'
+            yield Problem(f'{what} ({first_line(error)})', rebuild_command())
+        elif name == 'mmcv._ext':
+            what = 'mmcv is installed without its compiled operators'
+            yield Problem(what, rebuild_command())
+        else:
+            yield Problem(f'mmcv needs {name}, which is missing', f'pip install {name}')
 
 
 def find_host_problem(module: str) -> Iterator[Problem]:

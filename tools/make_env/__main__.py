@@ -95,6 +95,20 @@ def install_packages(python: Path, site: Path) -> None:
         run(python, '-m', 'pip', 'install', '--disable-pip-version-check', *lists)
 
 
+def ensure_opencv(python: Path) -> None:
+    """Put OpenCV's headless build in place where the desktop build does not load.
+
+    Dependencies ask for both, which provide the same ``cv2``; pip installs the
+    desktop build last, and a server lacks the libGL that it needs.
+    """
+    if subprocess.run([python, '-c', 'import cv2'], capture_output=True).returncode:
+        name = 'opencv-python-headless'
+        pin = f'{name}=={read_pins("constraints")[name]}'
+        options = ['--disable-pip-version-check', '--force-reinstall', '--no-deps']
+        with step('installing the headless build of OpenCV over the desktop one'):
+            run(python, '-m', 'pip', 'install', '--quiet', *options, pin)
+
+
 def install_project(python: Path, site: Path) -> None:
     """Install this checkout editable, unless it is."""
     text = (ROOT / 'snndense' / 'version.py').read_text(encoding='utf-8')
@@ -121,6 +135,7 @@ def set_up(venv: Path) -> None:
     python, facts = ensure_venv(venv)
     site = Path(facts['site'])
     install_packages(python, site)
+    ensure_opencv(python)
     ensure_mmcv(python, facts)
     install_project(python, site)
     stamp = {'fingerprint': fingerprint(), 'site': str(site)}

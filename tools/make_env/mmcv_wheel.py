@@ -164,15 +164,17 @@ def build_wheel(python: Path, facts: dict, folder: Path, env: dict[str, str]) ->
         shutil.rmtree(leftover, ignore_errors=True)
     name, version = next(iter(read_pins('mmcv').items()))
     memory = os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
-    jobs = max(1, min(os.cpu_count() or 1, memory // BYTES_PER_JOB))
-    env = {'CFLAGS': '-g0 -O1', 'MAX_JOBS': str(jobs), **os.environ, **env}
+    jobs = str(max(1, min(os.cpu_count() or 1, memory // BYTES_PER_JOB)))
+    env = {'CFLAGS': '-g0 -O1', 'MAX_JOBS': jobs, **os.environ, **env}
     env['MMCV_WITH_OPS'] = '1'
     env['PATH'] = f'{python.parent}{os.pathsep}{env.get("PATH", os.defpath)}'  # ninja
     with tempfile.TemporaryDirectory(prefix='.build-', dir=folder) as temporary:
         command = [python, '-m', 'pip', 'wheel', '-v', '--no-deps', '--no-cache-dir']
         command += ['--no-build-isolation', '--no-binary', name, '-w', temporary]
-        title = f'compiling {name} {version} with {jobs} processes, once for this torch'
-        with step(f'{title} (10 to 25 minutes on 2 cores)'):
+        title = (
+            f'compiling {name} {version} once for this torch, {env["MAX_JOBS"]} files'
+        )
+        with step(f'{title} at a time (10 to 25 minutes on 2 cores)'):
             follow([*command, f'{name}=={version}'], env, folder / 'build.log')
         (wheel,) = Path(temporary).glob('*.whl')
         return wheel.replace(folder / wheel.name)
