@@ -1,0 +1,81 @@
+"""Made-up batches for whole models, where a measurement or a check needs no data."""
+
+from collections.abc import Callable
+
+import torch
+from mmengine.model import BaseModel
+
+
+def _detection_batch(model: BaseModel, shape: tuple, batch_size: int) -> dict:
+    from mmdet.testing import demo_mm_inputs
+
+    return demo_mm_inputs(
+        batch_size,
+        (3, *shape),
+        num_items=[5] * batch_size,
+        num_classes=2,  # labels are drawn from 1..num_classes - 1
+        with_mask=getattr(model, 'with_mask', False),
+        use_box_type=True,
+    )
+
+
+def _segmentation_batch(model: BaseModel, shape: tuple, batch_size: int) -> dict:
+    from mmengine.structures import PixelData
+    from mmseg.structures import SegDataSample
+
+    metainfo = dict(img_shape=shape, ori_shape=shape, pad_shape=shape, flip=False)
+    samples = []
+    for _ in range(batch_size):
+        labels = torch.randint(0, 2, (1, *shape))
+        sample = SegDataSample(gt_sem_seg=PixelData(data=labels), metainfo=metainfo)
+        samples.append(sample)
+    return dict(inputs=_images(shape, batch_size), data_samples=samples)
+
+
+def _classification_batch(model: BaseModel, shape: tuple, batch_size: int) -> dict:
+    from mmpretrain.structures import DataSample
+
+    samples = [DataSample().set_gt_label(0) for _ in range(batch_size)]
+    return dict(inputs=_images(shape, batch_size), data_samples=samples)
+
+
+def _images(shape: tuple, batch_size: int) -> list:
+    return [
+        torch.randint(0, 256, (3, *shape), dtype=torch.uint8) for _ in range(batch_size)
+    ]
+
+
+BATCHES: dict[str, Callable] = {
+    'mmdet': _detection_batch,
+    'mmseg': _segmentation_batch,
+    'mmpretrain': _classification_batch,
+}
+
+
+def synthetic_batch(
+    model: BaseModel, scope: str, shape: tuple[int, int], batch_size: int
+) -> dict:
+    """Random 8-bit images with random annotations, as a data loader yields them.
+
+    Pass it through ``model.data_preprocessor(batch, training)`` and call
+    ``model(**batch, mode='loss' | 'predict')``.
+
+    Args:
+        model (BaseModel): Detector, segmentor or classifier.
+        scope (str): Its toolbox: ``'mmdet'``, ``'mmseg'`` or ``'mmpretrain'``, the
+            ``default_scope`` of its config.
+        shape (tuple[int, int]): Height and width.
+        batch_size (int): Number of images.
+
+    Returns:
+        dict: ``inputs`` and ``data_samples``.
+
+    Raises:
+        ValueError: If the toolbox is not one of the three.
+    """
+    if scope not in BATCHES:
+        raise ValueError(
+            f"expected the config's default_scope to be one of {tuple(BATCHES)}, "
+            f'but got {scope!r}'
+        )
+    return BATCHES[scope](model, tuple(shape), batch_size)
