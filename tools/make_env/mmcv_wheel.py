@@ -169,6 +169,7 @@ def build_wheel(python: Path, facts: dict, folder: Path, env: dict[str, str]) ->
     env['MMCV_WITH_OPS'] = '1'
     env['PATH'] = f'{python.parent}{os.pathsep}{env.get("PATH", os.defpath)}'  # ninja
     with tempfile.TemporaryDirectory(prefix='.build-', dir=folder) as temporary:
+        env['TMPDIR'] = temporary  # pip compiles there
         command = [python, '-m', 'pip', 'wheel', '-v', '--no-deps', '--no-cache-dir']
         command += ['--no-build-isolation', '--no-binary', name, '-w', temporary]
         title = (
