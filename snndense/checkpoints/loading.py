@@ -16,6 +16,7 @@ MAX_LISTED = 5  # keys named in a message, of each kind
 _array, _scalar = np.ones(1).__reduce__()[0], np.float64(0).__reduce__()[0]
 STORED_TYPES = (
     HistoryBuffer,
+    getattr,  # finds the methods of HistoryBuffer; what it finds cannot be called
     np.ndarray,
     np.dtype,
     _array,
@@ -50,12 +51,13 @@ def read_checkpoint(path: str | Path) -> dict:
             raise ValueError(f'{path} is no checkpoint') from error
         raise ValueError(
             f'{path} holds more than weights and is not unpickled, since that could '
-            f'run code: {str(error).splitlines()[0]}'
+            "run code. If you trust it, keep the weights alone: torch.save(torch.load("
+            "PATH, weights_only=False)['state_dict'], NEW_PATH)"
         ) from error
     except (RuntimeError, EOFError, OSError) as error:
         raise ValueError(
             f'{path} cannot be read, it is truncated or damaged '
-            f'({str(error).splitlines()[0]})'
+            f'({str(error).partition(".")[0]})'
         ) from error
     if not isinstance(checkpoint, dict):
         raise ValueError(

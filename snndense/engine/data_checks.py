@@ -123,26 +123,31 @@ def check_contents(dataset: BaseDataset) -> None:
         check_images(paths, folder)
 
 
-def find_damage(path: str) -> Optional[str]:
+def find_damage(path: str, *, thorough: bool = False) -> Optional[str]:
     """What is wrong with an image file, None if nothing is.
 
-    Sound JPEG and PNG files are told by their first and last bytes alone; what looks
-    wrong is decoded before it is called so.
+    Sound JPEG and PNG files are told by their first and last bytes; what looks wrong
+    is decoded before it is called so.
+
+    Args:
+        path (str): The file.
+        thorough (bool): Whether to decode it in any case. Defaults to False.
     """
     try:
         with open(path, 'rb') as file:
             head = file.read(2)
             file.seek(max(0, file.seek(0, 2) - TAIL))
-            if head in ENDS and ENDS[head] in file.read():
-                return None
+            is_whole = head in ENDS and ENDS[head] in file.read()
         if not head:
             return 'it is empty'
-        if head not in ENDS:
-            Image.open(path).close()
+        if is_whole and not thorough:
+            return None
+        Image.open(path).close()
+        if head not in ENDS and not thorough:
             return None
         import mmcv  # a run needs it, this package does not
 
-        return None if mmcv.imread(path) is not None else 'it is truncated'
+        return 'it is truncated or damaged' if mmcv.imread(path) is None else None
     except FileNotFoundError:
         return 'it is missing'
     except UnidentifiedImageError:

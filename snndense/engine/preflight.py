@@ -31,6 +31,7 @@ OTHER_CLASSES = ('rpn_head', 'semantic_head', 'panoptic_fusion_head')
 
 def build_model(cfg: Config) -> BaseModel:
     """Build the model of a config as ``Runner`` does, without initialising it."""
+    init_default_scope(cfg.default_scope)
     model_cfg = cfg.model.copy()
     if cfg.get('data_preprocessor') is not None:
         model_cfg.setdefault('data_preprocessor', cfg.data_preprocessor)

@@ -62,11 +62,11 @@ def _resumable(paths: list[Path]) -> Iterator[Path]:
         try:
             keys = read_checkpoint(path).keys()
         except ValueError as error:
-            print_log(f'Skipping {path}: {error}', 'current', logging.WARNING)
+            print_log(f'Skipped: {error}', 'current', logging.WARNING)
             continue
         if absent := [key for key in RESUMABLE_KEYS if key not in keys]:
             print_log(
-                f'Skipping {path}: it holds no {", ".join(absent)} to resume from',
+                f'Skipped: {path} holds no {", ".join(absent)} to resume from',
                 'current',
                 logging.WARNING,
             )
@@ -85,8 +85,18 @@ def find_resumable(cfg: Config) -> Optional[str]:
 
     Returns:
         str | None: Path of the checkpoint, None if there is none.
+
+    Raises:
+        ValueError: If there are checkpoints but none of them can be resumed from: a
+            new training would replace them.
     """
-    found = next(_resumable(_newest_first(cfg)), None)
+    candidates = _newest_first(cfg)
+    found = next(_resumable(candidates), None)
+    if candidates and found is None:
+        raise ValueError(
+            f'none of the {len(candidates)} checkpoints in {checkpoint_folder(cfg)} '
+            'can be resumed from (see above); remove them to start from the beginning'
+        )
     return None if found is None else str(found)
 
 

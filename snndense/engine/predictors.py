@@ -1,0 +1,188 @@
+"""Predictions for image files, through the inferencers of the toolboxes."""
+
+import json
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+import mmcv
+import numpy as np
+from mmengine.config import Config
+from mmengine.structures import BaseDataElement
+from PIL import Image
+
+from snndense.utils.files import complete_file
+
+
+class Predictor(ABC):
+    """Predicts batches of image files, and writes a result.
+
+    Subclasses wrap the inferencer of one toolbox.
+
+    Args:
+        cfg (Config): The config; its test pipeline prepares the images.
+        checkpoint (str): The weights.
+        device (str): Such as ``'cpu'`` or ``'cuda:0'``.
+        score_thr (float): Detections with a lower score are left out.
+        top_k (int): Classes to list for a classified image.
+
+    Attributes:
+        classes (tuple[str]): Names of the classes.
+    """
+
+    def __init__(
+        self, cfg: Config, checkpoint: str, device: str, *, score_thr: float, top_k: int
+    ) -> None:
+        self.score_thr = score_thr
+        self.top_k = top_k
+        self.inferencer = self.build(cfg, checkpoint, device)
+        self.classes = tuple(self.class_names())
+
+    @abstractmethod
+    def build(self, cfg: Config, checkpoint: str, device: str):
+        """The toolbox's inferencer."""
+
+    def class_names(self) -> tuple[str, ...]:
+        return self.inferencer.model.dataset_meta['classes']
+
+    def predict(self, paths: list[str]) -> list[BaseDataElement]:
+        """Data samples with predictions for one batch of images."""
+        (batch,) = self.inferencer.preprocess(paths, batch_size=len(paths))
+        return self.inferencer.forward(batch)
+
+    @abstractmethod
+    def draw(self, image: np.ndarray, sample: BaseDataElement, path: Path) -> None:
+        """Draw a prediction on an RGB image and write it to ``path``."""
+
+    @abstractmethod
+    def describe(self, sample: BaseDataElement, folder: Path, name: str) -> dict:
+        """A prediction as values for JSON; what JSON cannot hold goes to files."""
+
+
+class DetectionPredictor(Predictor):
+    """Boxes, labels, scores and masks (run-length encoded), over ``DetInferencer``."""
+
+    def build(self, cfg: Config, checkpoint: str, device: str):
+        from mmdet.apis import DetInferencer
+
+        return DetInferencer(cfg, checkpoint, device=device, show_progress=False)
+
+    def predict(self, paths: list[str]) -> list[BaseDataElement]:
+        ((_, batch),) = self.inferencer.preprocess(paths, batch_size=len(paths))
+        samples = self.inferencer.forward(batch)
+        for sample in samples:
+            instances = sample.pred_instances
+            sample.pred_instances = instances[instances.scores >= self.score_thr].cpu()
+        return samples
+
+    def draw(self, image: np.ndarray, sample: BaseDataElement, path: Path) -> None:
+        self.inferencer.visualizer.add_datasample(
+            path.name,
+            image,
+            sample,
+            draw_gt=False,
+            pred_score_thr=self.score_thr,
+            out_file=str(path),
+        )
+
+    def describe(self, sample: BaseDataElement, folder: Path, name: str) -> dict:
+        instances = sample.pred_instances
+        labels = instances.labels.tolist()
+        result = dict(
+            labels=labels,
+            classes=[self.classes[label] for label in labels],
+            scores=instances.scores.tolist(),
+            bboxes=instances.bboxes.tolist(),
+        )
+        if 'masks' in instances:
+            from mmdet.structures.mask import encode_mask_results
+
+            encoded = encode_mask_results(instances.masks.numpy())
+            result['masks'] = [
+                dict(size=mask['size'], counts=mask['counts'].decode())
+                for mask in encoded
+            ]
+        return result
+
+
+class SegmentationPredictor(Predictor):
+    """A picture with the class of every pixel, over ``MMSegInferencer``."""
+
+    def build(self, cfg: Config, checkpoint: str, device: str):
+        from mmseg.apis import MMSegInferencer
+
+        inferencer = MMSegInferencer(
+            cfg, checkpoint, device=device, show_progress=False
+        )
+        inferencer.visualizer.set_dataset_meta(**inferencer.model.dataset_meta)
+        return inferencer
+
+    def draw(self, image: np.ndarray, sample: BaseDataElement, path: Path) -> None:
+        self.inferencer.visualizer.add_datasample(
+            path.name, image, sample, draw_gt=False, out_file=str(path)
+        )
+
+    def describe(self, sample: BaseDataElement, folder: Path, name: str) -> dict:
+        labels = sample.pred_sem_seg.data[0].cpu().numpy()
+        dtype = np.uint8 if len(self.classes) <= 256 else np.uint16
+        with complete_file(folder / f'{name}.png') as path:
+            Image.fromarray(labels.astype(dtype)).save(path)
+        present, counts = np.unique(labels, return_counts=True)
+        return dict(
+            seg_map=f'{name}.png',
+            pixels={
+                self.classes[label]: int(count)
+                for label, count in zip(present, counts, strict=True)
+            },
+        )
+
+
+class ClassificationPredictor(Predictor):
+    """The most likely classes, over ``ImageClassificationInferencer``."""
+
+    def build(self, cfg: Config, checkpoint: str, device: str):
+        from mmpretrain import ImageClassificationInferencer
+        from mmpretrain.visualization import UniversalVisualizer
+
+        self.visualizer = UniversalVisualizer()
+        return ImageClassificationInferencer(cfg, pretrained=checkpoint, device=device)
+
+    def class_names(self) -> tuple[str, ...]:
+        # the names are in the checkpoint or belong to the data set, if anywhere
+        return self.inferencer.classes or ()
+
+    def draw(self, image: np.ndarray, sample: BaseDataElement, path: Path) -> None:
+        self.visualizer.visualize_cls(
+            image, sample, classes=self.classes or None, out_file=str(path)
+        )
+
+    def describe(self, sample: BaseDataElement, folder: Path, name: str) -> dict:
+        scores, labels = sample.pred_score.topk(min(self.top_k, len(sample.pred_score)))
+        result = dict(labels=labels.tolist(), scores=scores.tolist())
+        if self.classes:
+            result['classes'] = [self.classes[label] for label in result['labels']]
+        return result
+
+
+PREDICTORS: dict[str, type[Predictor]] = {
+    'mmdet': DetectionPredictor,
+    'mmseg': SegmentationPredictor,
+    'mmpretrain': ClassificationPredictor,
+}
+
+
+def write_prediction(
+    predictor: Predictor, sample: BaseDataElement, image: str, out_dir: Path, name: str
+) -> None:
+    """Write a drawn picture, ``vis/NAME.png``, and a description, ``preds/NAME.json``.
+
+    The description comes last: where there is one, everything of that image is.
+    """
+    pixels = mmcv.imread(image, channel_order='rgb')
+    with complete_file(out_dir / 'vis' / f'{name}.png') as path:
+        predictor.draw(pixels, sample, path)
+    folder = out_dir / 'preds'
+    result = dict(image=image, height=pixels.shape[0], width=pixels.shape[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    result.update(predictor.describe(sample, folder, name))
+    with complete_file(folder / f'{name}.json') as path:
+        path.write_text(json.dumps(result))
