@@ -160,6 +160,20 @@ def test_strides_are_true_unless_published(path):
         assert is_true != path.stem.endswith('_published'), (claim, strides)
 
 
+@each(DETECTORS)
+def test_check_before_training_passes(path):
+    from snndense.models.det import check_detector
+
+    cfg = load(path)
+    model = MODELS.build(shrink(cfg).model)
+    published = path.stem.endswith('_published')
+    assert cfg.get('allow_wrong_strides', False) == published
+    check_detector(model, allow_wrong_strides=published)
+    if published:
+        with pytest.raises(ValueError, match='strides'):
+            check_detector(model)
+
+
 @pytest.mark.parametrize('stem', PARAMETERS)
 def test_published_sizes(stem):
     for path in DETECTORS:

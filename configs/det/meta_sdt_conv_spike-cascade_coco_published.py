@@ -13,6 +13,7 @@ model = dict(
         mask_roi_extractor=dict(featmap_strides=[4, 8, 16, 32]),
     ),
 )
+allow_wrong_strides = True  # the check before training and testing refuses them
 
 optim_wrapper = dict(paramwise_cfg=dict(_delete_=True))  # decay on batch norms too
 train_dataloader = dict(batch_size=2)

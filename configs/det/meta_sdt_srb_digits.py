@@ -48,9 +48,7 @@ model = dict(
         rpn_proposal=dict(nms_pre=200, max_per_img=50),
         rcnn=dict(sampler=dict(num=32)),
     ),
-    test_cfg=dict(
-        rpn=dict(nms_pre=200, max_per_img=50), rcnn=dict(max_per_img=20)
-    ),
+    test_cfg=dict(rpn=dict(nms_pre=200, max_per_img=50), rcnn=dict(max_per_img=20)),
 )
 
 max_epochs = 6
@@ -76,6 +74,6 @@ param_scheduler = [
     ),
 ]
 default_hooks = dict(
-    checkpoint=dict(type='snndense.CheckpointHook', max_keep_ckpts=1),
+    checkpoint=dict(max_keep_ckpts=1),
 )
 auto_scale_lr = dict(base_batch_size=8)

