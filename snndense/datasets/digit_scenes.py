@@ -11,6 +11,7 @@ import numpy as np
 from filelock import FileLock
 from tqdm import tqdm
 
+from ..utils.files import complete_folder, unfinished_path
 from .digit_rendering import Instance, Scene, SceneComposer
 
 VERSION = 1  # of the pictures: raise it when the same settings give other bytes
@@ -117,20 +118,12 @@ def make_digit_scenes(
     with FileLock(out.parent / f'.{out.name}.lock'):
         if _is_there(out, wanted, overwrite):  # another process may have made it
             return False
-        for leftover in out.parent.glob(f'.{out.name}.tmp*'):  # of a killed run
-            shutil.rmtree(leftover)
-        temporary, replaced = (
-            out.parent / f'.{out.name}.tmp-{kind}' for kind in ('new', 'old')
-        )
-        try:
-            _write_set(temporary, settings, progress)
-            (temporary / SETTINGS_FILE).write_text(json.dumps(wanted, indent=1))
-            if out.exists():  # moved, for a killed removal would leave half a set
-                out.rename(replaced)
-            temporary.rename(out)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-            shutil.rmtree(replaced, ignore_errors=True)
+        if out.exists():  # to be replaced: gone at once, so that no half of it stays
+            shutil.rmtree(unfinished_path(out), ignore_errors=True)
+            out.rename(unfinished_path(out))
+        with complete_folder(out) as folder:
+            _write_set(folder, settings, progress)
+            (folder / SETTINGS_FILE).write_text(json.dumps(wanted, indent=1))
     return True
 
 

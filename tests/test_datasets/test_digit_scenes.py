@@ -13,6 +13,7 @@ from pycocotools.coco import COCO
 from snndense.datasets import DigitScenesSettings, make_digit_scenes
 from snndense.datasets.digit_rendering import MIN_VISIBLE, SceneComposer
 from snndense.datasets.digit_scenes import load_samples, run_lengths
+from snndense.utils.files import unfinished_path
 
 TINY = DigitScenesSettings(num_train=5, num_val=3, image_size=48, max_digits=3)
 
@@ -224,7 +225,7 @@ def test_killed_run_leaves_no_set_and_is_cleaned_up_by_the_next(tmp_path):
         stdout=subprocess.DEVNULL,
         env={**os.environ, 'PYTHONPATH': str(tool.parents[2])},
     )
-    leftover = tmp_path / '.set.tmp-new'
+    leftover = unfinished_path(out)
     while not list(leftover.glob('coco/train/*')) and process.poll() is None:
         pass
     process.send_signal(signal.SIGKILL)

@@ -2,9 +2,20 @@
 
 import argparse
 import json
-import os
 import time
 from pathlib import Path
+
+import mmcv
+import torch
+from matplotlib.figure import Figure
+from mmdet.visualization import DetLocalVisualizer
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.runner import Runner
+
+from snndense.datasets import DigitScenesSettings, make_digit_scenes
+from snndense.engine import resume, run_config
+from snndense.utils import cli
 
 ROOT = Path(__file__).parents[2]
 PICTURE_SCALE = 4  # scenes are small, and drawn this many times larger
@@ -16,7 +27,8 @@ KINDS = {'boxes': 'bbox', 'masks': 'segm'}
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__ + ' An interrupted run goes on where it was when the '
-        'same command is given again.'
+        'same command is given again. A GPU is used where there is one, unless '
+        'CUDA_VISIBLE_DEVICES=-1 hides it.'
     )
     parser.add_argument(
         '--config',
@@ -40,12 +52,6 @@ def parse_args() -> argparse.Namespace:
         '--seed', type=int, default=0, help='seed of the training (default: 0)'
     )
     parser.add_argument(
-        '--device',
-        choices=('auto', 'cpu'),
-        default='auto',
-        help="'auto' takes a GPU where there is one (default: auto)",
-    )
-    parser.add_argument(
         '--num-pictures',
         type=int,
         default=12,
@@ -65,31 +71,23 @@ def parse_args() -> argparse.Namespace:
         args.data_root = small if args.quick else Path('data/digit_scenes')
     if args.num_pictures < 1:
         parser.error(f'expected --num-pictures >= 1, but got {args.num_pictures}')
-    if args.device == 'cpu':  # read when torch and mmengine are imported, below
-        os.environ['CUDA_VISIBLE_DEVICES'] = '-1'
     return args
 
 
 def prepare_data(args: argparse.Namespace) -> None:
-    from snndense.datasets import DigitScenesSettings, make_digit_scenes
-
     settings = DigitScenesSettings()
     if args.quick:
         settings = DigitScenesSettings(num_train=8, num_val=4, tasks=('det',))
     try:
         made = make_digit_scenes(args.data_root, settings)
-    except (ImportError, FileExistsError) as error:
-        raise SystemExit(
-            f'error: {error}\n(the demo takes its scenes from --data-root)'
-        ) from None
+    except FileExistsError as error:
+        raise FileExistsError(f'{error}. Here, --data-root stands for --out') from None
     print(f'digit scenes in {args.data_root}' + ('' if made else ' (already there)'))
 
 
-def load_config(args: argparse.Namespace):
+def load_config(args: argparse.Namespace) -> Config:
     """The config with the folders and the seed of this run."""
-    from mmengine.config import Config
-
-    cfg = Config.fromfile(args.config)
+    cfg = cli.read_config(str(args.config))
     coco = f'{args.data_root}/coco/'
     for split in ('train', 'val', 'test'):
         cfg[f'{split}_dataloader'].dataset.data_root = coco
@@ -97,6 +95,7 @@ def load_config(args: argparse.Namespace):
         cfg[f'{split}_evaluator'].ann_file = f'{coco}annotations/instances_val.json'
     cfg.work_dir = str(args.work_dir)
     cfg.randomness = dict(seed=args.seed)
+    run_config.use_checkpoint_hook(cfg)
     if args.quick:
         cfg.train_dataloader.batch_size = 2
         cfg.train_cfg.max_epochs = 2
@@ -104,37 +103,36 @@ def load_config(args: argparse.Namespace):
     return cfg
 
 
-def check_work_dir(cfg, args: argparse.Namespace) -> None:
-    """Keep the results of two configs or seeds apart."""
-    from mmengine.config import Config
+def check_work_dir(cfg: Config, args: argparse.Namespace) -> None:
+    """Keep the results of two configs or seeds apart.
 
-    written = args.work_dir / args.config.name  # by the run that started there
+    Raises:
+        ValueError: If the run that started in the work dir had another config.
+    """
+    written = args.work_dir / args.config.name
     if not written.exists():
         return
     before, now = Config.fromfile(written).to_dict(), cfg.to_dict()
-    ignored = ('load_from', 'resume')
     different = [
         key
         for key in {**before, **now}
-        if key not in ignored and before.get(key) != now.get(key)
+        if key not in ('load_from', 'resume') and before.get(key) != now.get(key)
     ]
     if different:
-        raise SystemExit(
-            f'error: {args.work_dir} holds a run whose config differs in '
+        raise ValueError(
+            f'{args.work_dir} holds a run whose config differs in '
             f'{", ".join(different)}; choose another --work-dir or remove that folder'
         )
 
 
-def train(cfg):
+def train(cfg: Config) -> Runner:
     """Train, or go on with an interrupted training; evaluate between epochs."""
-    from mmengine.runner import Runner
-
-    from snndense.engine.resume import find_resumable
-
-    cfg.load_from = find_resumable(cfg)
-    cfg.resume = cfg.load_from is not None
+    resume.set_resume(cfg, 'auto')
     runner = Runner.from_cfg(cfg)
-    runner.train()
+    try:
+        runner.train()
+    except KeyboardInterrupt:
+        raise SystemExit('\ninterrupted; the same command goes on from here') from None
     return runner
 
 
@@ -153,8 +151,6 @@ def read_scalars(work_dir: Path) -> tuple[dict[int, dict], dict[int, dict]]:
 
 def plot(records: dict[int, dict], curves: dict[str, str], path: Path, **axes) -> None:
     """Draw the logged values ``curves`` (key to label) over their steps."""
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(7, 4.5), layout='constrained')
     axis = figure.add_subplot()
     for key, label in curves.items():
@@ -165,13 +161,8 @@ def plot(records: dict[int, dict], curves: dict[str, str], path: Path, **axes) -
     figure.savefig(path, dpi=120)
 
 
-def draw_predictions(runner, count: int, folder: Path) -> None:
+def draw_predictions(runner: Runner, count: int, folder: Path) -> None:
     """Draw truth (left) and predictions (right) for the first validation pictures."""
-    import mmcv
-    import torch
-    from mmdet.visualization import DetLocalVisualizer
-    from mmengine.dataset import pseudo_collate
-
     dataset = runner.val_dataloader.dataset
     visualizer = DetLocalVisualizer(alpha=0.5, line_width=2, text_color=(255, 255, 255))
     visualizer.dataset_meta = dataset.metainfo
@@ -204,7 +195,7 @@ def print_table(metrics: dict) -> None:
         print(f'{kind:8}' + ''.join(f'{value:8.3f}' for value in values))
 
 
-def report(runner, args: argparse.Namespace) -> None:
+def report(runner: Runner, args: argparse.Namespace) -> None:
     training, validation = read_scalars(args.work_dir)
     losses = [key for key in next(iter(training.values())) if key.startswith('loss')]
     plot(
@@ -240,14 +231,11 @@ def report(runner, args: argparse.Namespace) -> None:
 def main() -> None:
     args = parse_args()
     started = time.monotonic()
-    prepare_data(args)
-    cfg = load_config(args)
-    check_work_dir(cfg, args)
-    try:
-        runner = train(cfg)
-    except KeyboardInterrupt:
-        raise SystemExit('\ninterrupted; the same command goes on from here') from None
-    report(runner, args)
+    with cli.short_errors():
+        prepare_data(args)
+        cfg = load_config(args)
+        check_work_dir(cfg, args)
+    report(train(cfg), args)
     minutes, seconds = divmod(round(time.monotonic() - started), 60)
     print(f'{"time":12}{minutes} min {seconds} s')
 
