@@ -1,4 +1,5 @@
 from .base import SpikingBackbone
+from .lsformer import LSFormer
 from .meta_sdt import MetaSDT
 
-__all__ = ['MetaSDT', 'SpikingBackbone']
+__all__ = ['LSFormer', 'MetaSDT', 'SpikingBackbone']

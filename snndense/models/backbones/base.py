@@ -227,6 +227,6 @@ class SpikingBackbone(BaseModule):
         parts = name.split('.')
         for depth, block in enumerate(blocks, start=1):
             # e.g. 'stages.2.downsample.…' goes with 'stages.2.blocks.0.'
-            if depth > 1 and block.split('.')[:2] == parts[:2]:
-                return depth, num_layers
+            if block.split('.')[:2] == parts[:2]:
+                return depth if depth > 1 else 0, num_layers
         return 0, num_layers
