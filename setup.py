@@ -26,7 +26,7 @@ ONEDL = (
 )
 OPENMMLAB = (
     'mmengine>=0.10.7',
-    'mmcv>=2.1.0',
+    'mmcv>=2.0.1,<2.2.0',  # frozen: mmdet 3.3.0 and mmpretrain 1.2.0 refuse 2.2
     'mmdet>=3.3.0',
     'mmsegmentation>=1.2.2',
     'mmpretrain>=1.2.0',
