@@ -18,12 +18,12 @@ from torch import Tensor
 
 def make_input(shape: Sequence[int], seed: int, kind: str) -> Tensor:
     """Rebuild an input tensor of ``kind`` normal, binary or uniform, in float64."""
-    rng = np.random.default_rng(seed)
-    if kind == 'uniform':
-        return torch.from_numpy(rng.random(shape))
-    if kind not in ('normal', 'binary'):
+    if kind not in ('normal', 'binary', 'uniform'):
         raise ValueError(f'unknown input kind {kind!r}')
+    rng = np.random.default_rng(seed)
     normal = rng.standard_normal(shape)
+    if kind == 'uniform':  # recorded as the second draw of the generator
+        return torch.from_numpy(rng.random(shape))
     return torch.from_numpy(
         (normal > 0.8).astype(float) if kind == 'binary' else normal
     )

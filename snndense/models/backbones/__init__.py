@@ -1,5 +1,6 @@
 from .base import SpikingBackbone
 from .lsformer import LSFormer
 from .meta_sdt import MetaSDT
+from .spiking_resformer import SpikingResformer
 
-__all__ = ['LSFormer', 'MetaSDT', 'SpikingBackbone']
+__all__ = ['LSFormer', 'MetaSDT', 'SpikingBackbone', 'SpikingResformer']

@@ -2,6 +2,7 @@ from .attention import linear_attention
 from .checkpoint import checkpoint_module
 from .conv import SpikeConv, build_norm
 from .drop_path import DropPath
+from .firing_rate import FiringRate
 from .neurons import IF, LIF, PLIF, IntegerLIF, SpikingNeuron, build_neuron
 from .presynaptic import fire_before
 from .time import fold_time, mean_over_time, repeat_time, unfold_time
@@ -11,6 +12,7 @@ __all__ = [
     'LIF',
     'PLIF',
     'DropPath',
+    'FiringRate',
     'IntegerLIF',
     'SpikeConv',
     'SpikingNeuron',

@@ -1,37 +1,58 @@
-"""Gradient checkpointing that leaves batch-norm statistics alone."""
+"""Gradient checkpointing that leaves running statistics alone."""
 
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import contextmanager
 from functools import partial
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
+from .firing_rate import FiringRate
+
 
 @contextmanager
-def _statistics_untouched(module: nn.Module):
-    """The recomputation normalises as the first run did but updates nothing."""
+def _note_rates(rates: Sequence[FiringRate], noted: list[Tensor]):
+    yield
+    noted.extend(rate.value.clone() for rate in rates)
+
+
+@contextmanager
+def _statistics_untouched(
+    module: nn.Module, rates: Sequence[FiringRate], noted: list[Tensor]
+):
+    """The recomputation computes as the first run did but updates nothing."""
     norms = [m for m in module.modules() if isinstance(m, _BatchNorm)]
     saved = [(norm.momentum, norm.num_batches_tracked.clone()) for norm in norms]
+    current = [(rate.value.clone(), rate.momentum) for rate in rates]
     for norm in norms:
         norm.momentum = 0.0
+    for rate, value in zip(rates, noted, strict=True):
+        rate.value.copy_(value)
+        rate.momentum = 0.0
     try:
         yield
     finally:
         for norm, (momentum, batches) in zip(norms, saved, strict=True):
             norm.momentum = momentum
             norm.num_batches_tracked.copy_(batches)
+        for rate, (value, momentum) in zip(rates, current, strict=True):
+            rate.value.copy_(value)
+            rate.momentum = momentum
 
 
 def _contexts(module: nn.Module) -> tuple:
-    return nullcontext(), _statistics_untouched(module)
+    rates = [m for m in module.modules() if isinstance(m, FiringRate)]
+    noted: list[Tensor] = []
+    return _note_rates(rates, noted), _statistics_untouched(module, rates, noted)
 
 
 def checkpoint_module(module: nn.Module, x: Tensor) -> Tensor:
     """Run ``module(x)`` and recompute it in the backward pass.
 
     Stock checkpointing runs every batch norm twice and so moves its running
-    statistics twice per step; here the second run does not touch them.
+    statistics twice per step; here the second run does not touch them. Running
+    firing rates, which the outputs depend on, are those of the first run.
     """
     contexts = partial(_contexts, module)
     return checkpoint(module, x, use_reentrant=False, context_fn=contexts)
