@@ -27,8 +27,8 @@ class SpikeFPN(FPN):
     checkpoint, ask for the mismatch by name:
     ``neuron_cfg=dict(type='snndense.IntegerLIF', levels=1, train_levels=4, norm=1)``.
 
-    upstream: the integer neuron of neck and heads forgets between steps, which is
-    ``tau=1`` here; every published recipe with it has T = 1, where ``tau`` is unused.
+    upstream: the integer neuron of neck and heads forgets its membrane between steps,
+    also where the backbone has T > 1; that is ``tau=1`` in ``neuron_cfg``.
 
     Args:
         in_channels (list[int]): Channels of the backbone's maps, its
