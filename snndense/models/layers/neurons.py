@@ -274,17 +274,25 @@ class IF(BinaryNeuron):
         return v.add_(x)
 
 
-class _HalfUpSpikeCount(torch.autograd.Function):
-    """``floor(clamp(x, 0, D) + 0.5)``; gradient 1 strictly inside (0, D)."""
+class _SpikeCount(torch.autograd.Function):
+    """``round(clamp(x, 0, D))``; gradient 1 where x lies within the bounds.
+
+    Half-to-even, it is spikingjelly's ``MultiLevelSpikeCount``, except that one byte
+    per element is kept for the backward pass instead of x, and nothing without one.
+    """
 
     @staticmethod
-    def forward(ctx, x: Tensor, levels: int) -> Tensor:
-        ctx.save_for_backward((x > 0) & (x < levels))
-        return (x.clamp(0, levels) + 0.5).floor_()
+    def forward(ctx, x: Tensor, levels: int, half_up: bool) -> Tensor:
+        count = x.clamp(0, levels)
+        if ctx.needs_input_grad[0]:
+            window = (x > 0) & (x < levels) if half_up else count == x
+            ctx.save_for_backward(window)
+        return count.add_(0.5).floor_() if half_up else count.round_()
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> tuple:
-        return grad * ctx.saved_tensors[0], None
+        (window,) = ctx.saved_tensors
+        return grad * window, None, None
 
 
 @MODELS.register_module()
@@ -354,18 +362,15 @@ class IntegerLIF(SpikingNeuron):
 
     def count(self, x_seq: Tensor, levels: int) -> Tensor:
         """Integer spike counts in ``[0, levels]``."""
-        spike_count = surrogate.MultiLevelSpikeCount(levels)
         if self.time_steps == 1 or self.tau == 1:  # no membrane to carry over
             h = x_seq if self.v_threshold == 1 else x_seq / self.v_threshold
-            if self.rounding == 'half_up':
-                return _HalfUpSpikeCount.apply(h, levels)
-            return spike_count(h)
+            return _SpikeCount.apply(h, levels, self.rounding == 'half_up')
         return functional.ilif_multi_step(
             x_seq,
             self.resting_membrane(x_seq),
             self.tau,
             self.v_threshold,
-            spike_count,
+            surrogate.MultiLevelSpikeCount(levels),
         )[0]
 
     def extra_repr(self) -> str:
