@@ -1,4 +1,4 @@
-"""Binary neurons that need no gradient take a shorter way on the CPU."""
+"""Binary neurons that need no gradient fire piece by piece on the CPU."""
 
 import pytest
 import torch

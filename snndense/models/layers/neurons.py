@@ -3,9 +3,7 @@
 Every neuron maps a folded ``(T*N, ...)`` tensor to one of the same shape, starts
 from rest at each call and keeps nothing afterwards: there is no state to reset,
 so gradient checkpointing, EMA, DDP and export need no special care. The kernel
-(CUDA, Triton or torch) is chosen by spikingjelly at run time and never stored;
-binary neurons on a CPU that need no gradient take a shorter way of their own,
-with the same values.
+(CUDA, Triton or torch) is chosen by spikingjelly at run time and never stored.
 
 They are registered in ``snndense.MODELS`` and therefore also serve as activation
 layers: ``act_cfg=dict(type='snndense.LIF', time_steps=4)`` in a stock
@@ -117,10 +115,6 @@ class BinaryNeuron(SpikingNeuron):
     def resting_membrane(self, x_seq: Tensor) -> Tensor:
         return super().resting_membrane(x_seq, self.v_reset or 0.0)
 
-    def above_rest(self, v: Tensor) -> Tensor:
-        """The membrane relative to its resting value."""
-        return v - self.v_reset if self.v_reset else v
-
     def fire(self, x_seq: Tensor) -> Tensor:
         learns = x_seq.requires_grad or any(p.requires_grad for p in self.parameters())
         if (
@@ -129,7 +123,7 @@ class BinaryNeuron(SpikingNeuron):
             or (learns and torch.is_grad_enabled())
         ):
             return self.integrate(x_seq)[0]
-        return self._fire_in_chunks(x_seq.detach())
+        return self._fire_in_chunks(x_seq)
 
     def integrate(self, x_seq: Tensor) -> tuple[Tensor, Tensor]:
         """Spikes of a whole sequence, and the membrane after its last step.
@@ -138,35 +132,22 @@ class BinaryNeuron(SpikingNeuron):
         """
         raise NotImplementedError
 
-    def charge_(self, v: Tensor, x: Tensor) -> Tensor:
-        """Let the membrane ``v`` take in the input ``x`` of a step, in place."""
-        raise NotImplementedError
-
+    @torch.no_grad()
     def _fire_in_chunks(self, x_seq: Tensor) -> Tensor:
-        """``integrate`` without a graph: bit-identical, in cache.
+        """``integrate`` without a graph, piece by piece: neurons are independent.
 
         spikingjelly's CPU kernels keep every charged membrane for the backward pass
-        and pass over the whole sequence once per operation; on a large map that
-        takes ten times as long.
+        and pass over the whole sequence once per operation; a piece stays in cache,
+        and what is kept for it is gone with it.
         """
-        x_seq = x_seq.contiguous()
-        out = torch.empty_like(x_seq)
+        out = torch.empty_like(x_seq, memory_format=torch.contiguous_format)
         chunks = zip(
             x_seq.flatten(1).split(CPU_CHUNK, 1),
             out.flatten(1).split(CPU_CHUNK, 1),
             strict=True,
         )
         for x_chunk, out_chunk in chunks:
-            v = self.resting_membrane(x_chunk)
-            for x, fired in zip(x_chunk.to(v.dtype), out_chunk, strict=True):
-                self.charge_(v, x)
-                torch.ge(v, self.v_threshold, out=fired)
-                if self.v_reset is None:
-                    v.sub_(fired, alpha=self.v_threshold)
-                    continue
-                v.addcmul_(fired, v, value=-1)
-                if self.v_reset:
-                    v.add_(fired, alpha=self.v_reset)
+            out_chunk.copy_(self.integrate(x_chunk)[0])
         return out
 
 
@@ -202,11 +183,6 @@ class LIF(BinaryNeuron):
             self.surrogate_function,
             self.detach_reset,
         )[:2]
-
-    def charge_(self, v: Tensor, x: Tensor) -> Tensor:
-        if self.decay_input:
-            return v.add_((x - self.above_rest(v)).div_(self.tau))
-        return v.sub_(self.above_rest(v) / self.tau).add_(x)
 
     def extra_repr(self) -> str:
         return f'{super().extra_repr()}, tau={self.tau}'
@@ -245,12 +221,6 @@ class PLIF(BinaryNeuron):
             self.detach_reset,
         )[:2]
 
-    def charge_(self, v: Tensor, x: Tensor) -> Tensor:
-        rate = self.w.detach().to(v.dtype).sigmoid()  # 1 / tau
-        if self.decay_input:
-            return v.add_((x - self.above_rest(v)).mul_(rate))
-        return v.sub_(self.above_rest(v) * rate).add_(x)
-
 
 @MODELS.register_module()
 class IF(BinaryNeuron):
@@ -269,9 +239,6 @@ class IF(BinaryNeuron):
             self.surrogate_function,
             self.detach_reset,
         )[:2]
-
-    def charge_(self, v: Tensor, x: Tensor) -> Tensor:
-        return v.add_(x)
 
 
 class _SpikeCount(torch.autograd.Function):
