@@ -12,7 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..layers import SpikeConv, build_neuron, build_norm, linear_attention
-from .lsformer_window import check_dilations, check_window, window_attention
+from .lsformer_window import (
+    check_dilations,
+    check_window,
+    count_window,
+    window_attention,
+)
 
 ATTENTIONS = ('ls', 'global', 'none')
 
@@ -125,8 +130,10 @@ class SSA(nn.Module):
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
         """``(q k^T) v * scale`` of ``(T*N, C, H, W)`` tensors."""
+        size = q.shape[2:]
         q, k, v = (x.flatten(2).unflatten(1, (self.num_heads, -1)) for x in (q, k, v))
-        return linear_attention(q, k, v, scale)
+        y = linear_attention(q, k, v, scale)  # (T*N, h, C/h, H*W)
+        return y.flatten(1, 2).unflatten(-1, size)
 
     def extra_repr(self) -> str:
         return f'dim={self.dim}, num_heads={self.num_heads}'
@@ -203,6 +210,35 @@ class LSSSA(SSA):
             dilations=self.dilations,
             scale=scale,
         )
+
+    def count_ops(self, q: Tensor, k: Tensor, v: Tensor) -> dict[str, int]:
+        """Synaptic operations of the attention, which operator counters don't see.
+
+        A spike of q is added once for every key in its window, a spike of v once
+        for every query that has it in its window. The offset term is a convolution
+        and visible.
+
+        Args:
+            q (Tensor): Emitted values of the q neuron, ``(T*N, C, H, W)``.
+            k (Tensor): Those of the k neuron; without influence on the count.
+            v (Tensor): Those of the v neuron.
+
+        Returns:
+            dict[str, int]: Operations of the product with the keys (``'qk'``) and
+            with the values (``'av'``), of all samples and steps together.
+        """
+        windows = [
+            count_window(*q.shape[2:], self.window_size, rate).to(q.device)
+            for rate in self.dilations
+        ]
+        window = torch.stack(windows)  # (G, H, W)
+
+        def count(x: Tensor, neuron: nn.Module) -> int:
+            spikes = (x.double() * neuron.norm).round().sum(0)
+            spikes = spikes.unflatten(0, (len(windows), -1)).sum(1)  # (G, H, W)
+            return int((spikes * window).sum())
+
+        return dict(qk=count(q, self.q_neuron), av=count(v, self.v_neuron))
 
     def extra_repr(self) -> str:
         return (

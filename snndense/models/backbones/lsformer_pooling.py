@@ -98,15 +98,15 @@ class SPooling(nn.Module):
         if self.neuron is None:
             pool = F.max_pool2d if self.spool == 'max' else F.avg_pool2d
             return pool(x, **self._window())
-        # emitted values are counts / norm
-        return self.neuron(self.charge(x) * self.neuron.norm)
+        return self.neuron(self.charge(x))
 
     def charge(self, x: Tensor) -> Tensor:
-        """What the window adds to the membrane."""
+        """What every window adds to the membrane."""
+        norm = self.neuron.norm  # emitted values are counts / norm
         if self.spool == 'dw':
-            return self._depthwise(x)
+            return self._depthwise(x) * norm
         # sums of spikes are small integers: exact in half precision too
-        response = F.avg_pool2d(x, **self._window(), divisor_override=1)
+        response = F.avg_pool2d(x, **self._window(), divisor_override=1) * norm
         if self.spool == 'bn':
             return self.norm(response)
         return response * self.gain.abs().view(1, -1, 1, 1)

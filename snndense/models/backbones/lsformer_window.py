@@ -64,6 +64,17 @@ def window_attention(
     )
 
 
+def count_window(height: int, width: int, window_size: int, dilation: int) -> Tensor:
+    """In-image positions of every token's window, ``(H, W)``, itself included."""
+    sides = []
+    for size in (height, width):
+        count = torch.zeros(size)
+        for shift in _shifts(window_size, dilation, size):
+            count[max(0, -shift) : size - max(0, shift)] += 1
+        sides.append(count)
+    return torch.outer(*sides)
+
+
 class _WindowAttention(torch.autograd.Function):
     """The gradients are the same sum with the roles of the operands exchanged.
 
