@@ -85,9 +85,14 @@ def test_added_backbone():
 
 
 def test_documented_files_exist():
+    documents = [
+        path
+        for pattern in ('*.md', 'docs/*.md', 'configs/*/README.md')
+        for path in ROOT.glob(pattern)
+    ]
     links = [
         (document, link)
-        for document in (*ROOT.glob('*.md'), *ROOT.glob('docs/*.md'))
+        for document in documents
         for link in re.findall(r'\]\((?!https?:)([^)#]+)', document.read_text())
     ]
     assert links
