@@ -15,7 +15,8 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 MIM_SOURCES = ('configs', 'tools', 'model-index.yml')
-LEFTOVERS = shutil.ignore_patterns('__pycache__', '*.py[cod]')
+# the set-up of a checkout has no use in a package
+IGNORED = shutil.ignore_patterns('__pycache__', '*.py[cod]', 'make_env')
 
 ONEDL = (
     'onedl-mmengine>=0.10.12',
@@ -58,7 +59,7 @@ class BuildPyWithMim(build_py):
         for name in MIM_SOURCES:
             source = ROOT / name
             if source.is_dir():
-                shutil.copytree(source, target / name, ignore=LEFTOVERS)
+                shutil.copytree(source, target / name, ignore=IGNORED)
             elif source.exists():
                 shutil.copy2(source, target / name)
 

@@ -83,6 +83,7 @@ def test_wheel_holds_package_configs_and_tools(wheel: Path):
     ):
         assert expected in names
     assert 'snndense/gone.py' not in names
+    assert not any('make_env' in name or '__pycache__' in name for name in names)
     assert all(name.startswith('snndense/') for name in names)
 
 

@@ -27,6 +27,9 @@ class Project:
         self.root = root / 'project'
         self.cache = root / 'cache'
         self.venv = self.add_venv('venv')
+        self.compiler = root / 'c++'
+        self.compiler.write_text('#!/bin/sh\nexit 0\n')
+        self.compiler.chmod(0o755)
         shutil.copytree(ROOT / 'tools' / 'make_env', self.root / 'tools' / 'make_env')
         (self.root / 'snndense').mkdir()
         (self.root / 'snndense' / 'version.py').write_text("__version__ = '1.2.3'\n")
@@ -40,7 +43,9 @@ class Project:
     def add_venv(self, name: str) -> Path:
         venv = self.root / name
         (venv / 'bin').mkdir(parents=True)
-        (venv / 'pyvenv.cfg').touch()
+        (venv / 'include').mkdir()
+        for name in ('pyvenv.cfg', 'include/Python.h'):
+            (venv / name).touch()
         python = venv / 'bin' / 'python'
         python.write_text(f'#!{sys.executable}\n{FAKE_PYTHON.read_text()}')
         python.chmod(0o755)
@@ -48,9 +53,10 @@ class Project:
 
     def start(self, venv: Path = None, **env: str) -> subprocess.Popen:
         script = self.root / 'tools' / 'make_env'
+        own = {'XDG_CACHE_HOME': str(self.cache), 'CXX': str(self.compiler)}
         return subprocess.Popen(
             [sys.executable, script, '--venv', venv or self.venv],
-            env={**os.environ, 'XDG_CACHE_HOME': str(self.cache), **env},
+            env={**os.environ, **own, **env},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -192,6 +198,14 @@ def test_missing_compiler_is_told_before_any_download(project: Project):
     assert project.calls() == []
 
 
+def test_missing_python_headers_are_told_before_any_download(project: Project):
+    (project.venv / 'include' / 'Python.h').unlink()
+    _, errors = project.run(status=1)
+    assert errors.count('\n') == 1
+    assert 'Python.h is missing' in errors and 'install' in errors
+    assert project.calls() == []
+
+
 def test_no_compiler_is_needed_with_a_cached_wheel(project: Project):
     project.run()
     project.run(project.add_venv('other'), CXX='/nowhere/c++')
@@ -203,6 +217,22 @@ def test_headless_opencv_replaces_one_that_does_not_load(project: Project):
     assert project.calls(
         '--force-reinstall --no-deps opencv-python-headless==4.12.0.88'
     )
+
+
+def test_gpu_with_its_toolkit_gets_a_wheel_of_its_own(project: Project):
+    project.run()
+    other = project.add_venv('other')
+    project.run(other, FAKE_CUDA='13.0 13')
+    folder = project.folder.with_name(f'{project.folder.name}-cu130')
+    assert 'FORCE_CUDA=1' in (folder / 'build.log').read_text()
+    assert 'FORCE_CUDA=0' in (project.folder / 'build.log').read_text()
+
+
+@pytest.mark.parametrize('probed', ['13.0 ', '13.0 12'])
+def test_gpu_without_its_toolkit_is_told(project: Project, probed: str):
+    output, _ = project.run(FAKE_CUDA=probed)
+    assert 'no CUDA 13.0 compiler (nvcc)' in output
+    assert 'FORCE_CUDA=0' in (project.folder / 'build.log').read_text()
 
 
 def test_folder_that_is_no_environment_is_left_alone(project: Project, tmp_path: Path):

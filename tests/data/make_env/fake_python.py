@@ -45,7 +45,7 @@ def compile_wheel(words: list[str]) -> None:
     tag = 'cp{}{}'.format(*sys.version_info)
     platform = sysconfig.get_platform().replace('-', '_').replace('.', '_')
     wheel = Path(words[words.index('-w') + 1]) / f'{pin}-{tag}-{tag}-{platform}.whl'
-    print('  [1/2] c++ first.cpp', flush=True)
+    print('  [1/2] c++ first.cpp', 'FORCE_CUDA=' + os.environ['FORCE_CUDA'], flush=True)
     wheel.write_text('half')
     time.sleep(float(os.environ.get('FAKE_BUILD_SECONDS', 0)))
     if os.environ.get('FAKE_BUILD_FAILS'):
@@ -66,10 +66,14 @@ def main() -> None:
         code = sys.argv[2]
         if 'mmcv.ops' in code:
             import_operators()
+        elif 'CUDA_HOME' in code:
+            print(os.environ.get('FAKE_CUDA', ''))
         elif 'cv2' in code:
             sys.exit(os.environ.get('FAKE_CV2_ERROR', 0))
         elif 'purelib' in code:
-            exec(code.replace("sysconfig.get_path('purelib')", repr(str(SITE))))
+            code = code.replace("sysconfig.get_path('purelib')", repr(str(SITE)))
+            include = repr(str(VENV / 'include'))
+            exec(code.replace("sysconfig.get_path('include')", include))
         return
     words = sys.argv[3:]
     if words == ['--version']:
