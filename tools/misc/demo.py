@@ -19,7 +19,7 @@ from snndense.utils import cli
 
 ROOT = Path(__file__).parents[2]
 PICTURE_SCALE = 4  # scenes are small, and drawn this many times larger
-SCORE_THR = 0.5
+SCORE_THR = 0.3
 METRICS = {'AP': 'mAP', 'AP50': 'mAP_50', 'AP75': 'mAP_75'}
 KINDS = {'boxes': 'bbox', 'masks': 'segm'}
 
