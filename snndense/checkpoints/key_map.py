@@ -19,9 +19,12 @@ class KeyMap:
         parts (Mapping[str, KeyMap]): Maps of submodules by prefix, such as
             ``'backbone.'``. A key below the prefix is renamed by that map alone
             and keeps the prefix.
+        num_axes (Sequence[tuple[str, int]]): Pairs of a regular expression and the
+            number of axes that the values of our keys which it matches have: axes
+            of size 1 are appended, or taken out.
 
     A kernel of a 1x1 ``Conv1d`` gains a trailing axis, since every 1x1 layer is a
-    ``Conv2d`` here.
+    ``Conv2d`` here; firing rates ``(1, 1, heads, 1, 1)`` become ``(heads,)``.
     """
 
     def __init__(
@@ -29,10 +32,12 @@ class KeyMap:
         rules: Sequence[tuple[str, str | Callable[[re.Match], str]]],
         unused: Sequence[str] = (),
         parts: Mapping[str, 'KeyMap'] = MappingProxyType({}),
+        num_axes: Sequence[tuple[str, int]] = (),
     ) -> None:
         self.rules = tuple((re.compile(pattern), to) for pattern, to in rules)
         self.unused = tuple(re.compile(pattern) for pattern in unused)
         self.parts = dict(parts)
+        self.num_axes = tuple((re.compile(pattern), n) for pattern, n in num_axes)
 
     def rename(self, key: str) -> str | None:
         """Our name of an upstream key, or None if nothing reads it."""
@@ -61,5 +66,15 @@ class KeyMap:
                 raise ValueError(f'{key!r} and another key both map to {name!r}')
             if key.endswith('weight') and value.dim() == 3 and value.shape[-1] == 1:
                 value = value.unsqueeze(-1)  # Conv1d(1) -> Conv2d(1)
+            elif value.dim() == 5 and value.shape[2] == value.numel():
+                value = value.flatten()  # one number per head
+            for pattern, num_axes in self.num_axes:
+                if pattern.search(name):
+                    value = _with_axes(value, num_axes)
             converted[name] = value
         return converted
+
+
+def _with_axes(value: Tensor, num_axes: int) -> Tensor:
+    shape = [size for size in value.shape if size > 1 or value.dim() <= num_axes]
+    return value.reshape(*shape, *[1] * (num_axes - len(shape)))

@@ -51,8 +51,11 @@ FEED_FORWARD = (
 
 RULES = (*STAGES, *ATTENTION, *FEED_FORWARD)
 
+# published rates are (1, 1, heads, 1, 1)
+NUM_AXES = ((r'_rate\.value$', 1),)
+
 #: Backbone keys, bare or under ``backbone.``.
-SPIKING_RESFORMER = KeyMap(RULES)
+SPIKING_RESFORMER = KeyMap(RULES, num_axes=NUM_AXES)
 
 #: Published files: backbone keys and ``classifier.weight`` at the top.
 SPIKING_RESFORMER_CLASSIFIER = KeyMap(
@@ -60,5 +63,6 @@ SPIKING_RESFORMER_CLASSIFIER = KeyMap(
         (r'^classifier\.', 'head.fc.'),
         (r'^(?!head\.)', 'backbone.'),
         *RULES,
-    )
+    ),
+    num_axes=NUM_AXES,
 )

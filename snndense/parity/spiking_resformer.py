@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from snndense.checkpoints.key_map import KeyMap
 from snndense.checkpoints.spiking_resformer import (
     ATTENTION,
+    NUM_AXES,
     SPIKING_RESFORMER_CLASSIFIER,
 )
 from snndense.models.backbones.spiking_resformer import SpikingResformer
@@ -33,7 +34,8 @@ def attention(fixture: Fixture) -> Port:
         norm_cfg=dict(type='BN'),
         time_steps=time_steps,
     )
-    key_map = KeyMap(((r'^0\.', 'conv.'), (r'^1\.', 'attn.'), *ATTENTION))
+    rules = ((r'^0\.', 'conv.'), (r'^1\.', 'attn.'), *ATTENTION)
+    key_map = KeyMap(rules, num_axes=NUM_AXES)
 
     def forward(inputs: list[Tensor]) -> list[Tensor]:
         x = conv(inputs[0].flatten(0, 1))

@@ -15,15 +15,18 @@ class SpikeLinearClsHead(LinearClsHead):
     """A neuron on the pooled features, a Linear layer, the mean over time.
 
     The head of SDT-V2 (``LIF``), SDT-V3 and Meta-SDT (``IntegerLIF`` with
-    ``norm=1``, so that the Linear layer reads integers 0..D). Put it behind a
-    backbone with ``out_mode='sequence'`` and ``GlobalAveragePooling``.
+    ``norm=1``, so that the Linear layer reads integers 0..D), and of
+    SpikingResformer (no neuron, no bias). Put it behind a backbone with
+    ``out_mode='sequence'`` and ``GlobalAveragePooling``.
 
     Args:
         num_classes (int): Number of classes.
         in_channels (int): Channels of the pooled features.
         time_steps (int): T of the backbone. Defaults to 1.
-        neuron_cfg (dict): Defaults to
-            ``dict(type='snndense.IntegerLIF', levels=4, norm=1)``.
+        neuron_cfg (dict, optional): Defaults to
+            ``dict(type='snndense.IntegerLIF', levels=4, norm=1)``; None lets the
+            Linear layer read the pooled membranes.
+        bias (bool): Whether the Linear layer has a bias. Defaults to True.
         with_kd_head (bool): Whether a second Linear layer, trained on a teacher's
             labels, reads the same spikes; the logits are the average of both.
             Defaults to False.
@@ -39,9 +42,10 @@ class SpikeLinearClsHead(LinearClsHead):
         in_channels: int,
         *,
         time_steps: int = 1,
-        neuron_cfg: dict = dict(  # noqa: B006 (read only)
+        neuron_cfg: Optional[dict] = dict(  # noqa: B006 (read only)
             type='snndense.IntegerLIF', levels=4, norm=1
         ),
+        bias: bool = True,
         with_kd_head: bool = False,
         init_cfg: Optional[dict] = dict(  # noqa: B006 (read only)
             type='TruncNormal', layer='Linear', std=0.02, bias=0.0
@@ -50,17 +54,20 @@ class SpikeLinearClsHead(LinearClsHead):
     ) -> None:
         super().__init__(num_classes, in_channels, init_cfg=init_cfg, **kwargs)
         self.time_steps = time_steps
-        self.neuron = build_neuron(neuron_cfg, time_steps)
+        self.neuron = build_neuron(neuron_cfg, time_steps) if neuron_cfg else None
+        if not bias:
+            self.fc.bias = None
         self.fc_kd = nn.Linear(in_channels, num_classes) if with_kd_head else None
 
     def pre_logits(self, feats: tuple[Tensor, ...]) -> Tensor:
-        """Spikes of the last map, ``(T*N, C)``."""
-        return self.neuron(super().pre_logits(feats))
+        """Spikes (membranes without a neuron) of the last map, ``(T*N, C)``."""
+        x = super().pre_logits(feats)
+        return x if self.neuron is None else self.neuron(x)
 
     def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
-        spikes = self.pre_logits(feats)
-        logits = self.fc(spikes)
+        features = self.pre_logits(feats)
+        logits = self.fc(features)
         if self.fc_kd is not None:
             # upstream: training returns the pair; averaged here in both modes
-            logits = (logits + self.fc_kd(spikes)) / 2
+            logits = (logits + self.fc_kd(features)) / 2
         return mean_over_time(logits, self.time_steps)  # (N, num_classes)

@@ -30,7 +30,7 @@ class FiringRate(nn.Module):
         self.momentum = momentum
         self.published = published
         self.was_updated = False
-        self.register_buffer('value', torch.zeros(1, 1, num_heads, 1, 1))
+        self.register_buffer('value', torch.zeros(num_heads))
 
     @torch.no_grad()
     def update(self, num_spikes: Tensor, num_elements: int) -> None:
@@ -46,7 +46,7 @@ class FiringRate(nn.Module):
         if not self.published:
             # upstream: every rank follows its own batches
             all_reduce(totals)
-        rate = (totals[:-1] / totals[-1]).to(self.value.dtype).view_as(self.value)
+        rate = (totals[:-1] / totals[-1]).to(self.value.dtype)
         unset = self.value == 0
         if self.published:
             unset = unset.all() & (not self.was_updated)
@@ -56,7 +56,7 @@ class FiringRate(nn.Module):
 
     def scale(self, fan_in: int) -> Tensor:
         """``1 / sqrt(rate * fan_in)``, ``(num_heads,)``."""
-        rate = self.value.flatten()
+        rate = self.value
         if not self.published:
             # upstream: infinite for a head that never fired
             rate = torch.where(rate == 0, 1, rate)
