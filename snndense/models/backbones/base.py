@@ -109,6 +109,7 @@ class SpikingBackbone(BaseModule):
             **overrides: Replacements; None leaves the entry as it is.
 
         Raises:
+            TypeError: If ``arch`` is neither.
             ValueError: If the name is unknown or a key of the dict is missing or
                 unknown.
         """
@@ -119,7 +120,7 @@ class SpikingBackbone(BaseModule):
                     f'{tuple(cls.arch_settings)} or a dict'
                 )
             settings = dict(cls.arch_settings[arch])
-        else:
+        elif isinstance(arch, dict):
             settings = dict(arch)
             expected = set(next(iter(cls.arch_settings.values())))
             if set(settings) != expected:
@@ -127,6 +128,8 @@ class SpikingBackbone(BaseModule):
                     f'expected an arch dict with the keys {sorted(expected)}, but got '
                     f'{sorted(settings)}'
                 )
+        else:
+            raise TypeError(f'expected arch to be a name or a dict, but got {arch=}')
         settings.update({k: v for k, v in overrides.items() if v is not None})
         return settings
 
