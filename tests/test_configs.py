@@ -92,8 +92,11 @@ def shrink(cfg: Config) -> Config:
     backbone = cfg.model.backbone
     backbone_class = MODELS.get(backbone.type)
     arch = backbone_class.resolve_arch(backbone.get('arch', 'l'))
+    heads = arch['num_heads']
+    if isinstance(heads, int):
+        heads = (heads,) * len(arch['embed_dims'])
     backbone.embed_dims = tuple(
-        (index + 1) * arch['num_heads'] for index in range(len(arch['embed_dims']))
+        index * number for index, number in enumerate(heads, start=1)
     )
     backbone.depths = (1,) * len(arch['depths'])
 

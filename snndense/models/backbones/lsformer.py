@@ -82,7 +82,7 @@ class LSFormerStage(nn.Module):
         mlp_ratio (int): Hidden width of the MLPs over C.
         shortcut (str): See :class:`LSFormerBlock`.
         drop_paths (list[float]): Probability of dropping a branch, one per block.
-        with_cp (bool): Whether to recompute blocks in the backward pass.
+        with_cp (bool): Whether to recompute all of them in the backward pass.
         neuron_cfg, norm_cfg, time_steps: As in :class:`LSFormer`.
 
     Shape: ``(T*N, C_in, H, W) -> (T*N, C, ceil(H / s), ceil(W / s))``, s = 2 with a
@@ -126,12 +126,12 @@ class LSFormerStage(nn.Module):
         self.with_cp = with_cp
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.patch_embed(x)
-        for block in self.blocks:
+        # the maps of a flat model's stem are its largest
+        for module in (self.patch_embed, *self.blocks):
             if self.with_cp and self.training and torch.is_grad_enabled():
-                x = checkpoint_module(block, x)
+                x = checkpoint_module(module, x)
             else:
-                x = block(x)
+                x = module(x)
         return x
 
 
