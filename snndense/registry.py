@@ -7,6 +7,7 @@ and a registry imports its ``locations`` the first time something is looked up.
 
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
+from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import Registry
@@ -34,4 +35,10 @@ HOOKS = Registry(
     parent=MMENGINE_HOOKS,
     scope='snndense',
     locations=['snndense.engine'],
+)
+METRICS = Registry(
+    'metric',
+    parent=MMENGINE_METRICS,
+    scope='snndense',
+    locations=['snndense.datasets'],
 )

@@ -1,4 +1,5 @@
 from .checks import check_detector
+from .event_preprocessor import EventDetDataPreprocessor
 from .spike_bbox_head import (
     SharedSpike2FCBBoxHead,
     SharedSpike4Conv1FCBBoxHead,
@@ -11,6 +12,7 @@ from .spike_roi_extractor import SpikeSingleRoIExtractor
 from .spike_rpn_head import SpikeRPNHead
 
 __all__ = [
+    'EventDetDataPreprocessor',
     'SharedSpike2FCBBoxHead',
     'SharedSpike4Conv1FCBBoxHead',
     'SpikeConvFCBBoxHead',
