@@ -1,5 +1,6 @@
 """Reading checkpoints safely, and comparing them with a model before they load."""
 
+from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ MAX_LISTED = 5  # keys named in a message, of each kind
 _array, _scalar = np.ones(1).__reduce__()[0], np.float64(0).__reduce__()[0]
 STORED_TYPES = (
     HistoryBuffer,
+    Namespace,  # published classification files keep their command line
     getattr,  # finds the methods of HistoryBuffer; what it finds cannot be called
     np.ndarray,
     np.dtype,
@@ -51,7 +53,7 @@ def read_checkpoint(path: str | Path) -> dict:
             raise ValueError(f'{path} is no checkpoint') from error
         raise ValueError(
             f'{path} holds more than weights and is not unpickled, since that could '
-            "run code. If you trust it, keep the weights alone: torch.save(torch.load("
+            'run code. If you trust it, keep the weights alone: torch.save(torch.load('
             "PATH, weights_only=False)['state_dict'], NEW_PATH)"
         ) from error
     except (RuntimeError, EOFError, OSError) as error:

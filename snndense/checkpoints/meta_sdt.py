@@ -5,6 +5,8 @@ projections, mixer, layer scale, heads) shows in the keys themselves. The rules
 below run in order, so the later ones already see our stage names.
 """
 
+from torch import Tensor
+
 from .key_map import KeyMap
 
 STAGES = (
@@ -72,3 +74,59 @@ META_SDT_CLASSIFIER = KeyMap(
         *RULES,
     )
 )
+
+
+def recognise_meta_sdt(weights: dict[str, Tensor]) -> dict | None:
+    """Constructor arguments of the MetaSDT that published weights belong to.
+
+    Sizes, version, mixer and layer scale show in keys and shapes. Heads (8 in every
+    published model), levels and the attention factor do not, and are those of the
+    published dense models: 4 levels, factor 2.
+
+    Args:
+        weights (dict[str, Tensor]): Upstream keys without a prefix.
+
+    Returns:
+        dict, optional: Config of the backbone with ``type``, or None if the keys
+        are others.
+    """
+    if 'downsample1_1.encode_conv.weight' not in weights:
+        return None
+    names = ('downsample1_2', 'downsample2', 'downsample3', 'downsample4')
+    convs = [weights.get(f'{name}.encode_conv.weight') for name in names]
+    fc1 = weights.get('block3.0.mlp.fc1_conv.weight')
+    if fc1 is None or any(conv is None for conv in convs):
+        return None  # SDT-V3 large has no fourth stage and other blocks
+    version = 'v3'
+    if 'block3.0.attn.q_conv.0.body.0.weight' in weights:
+        version = 'v2'
+    layers = {
+        key.removeprefix('ConvBlock1_1.0.').removesuffix('.weight')
+        for key in weights
+        if key.startswith('ConvBlock1_1.0.')
+    }
+    if 'attn.q_conv.0' in layers:
+        mixer = 'attention'
+    elif 'fc1' in layers:
+        mixer = 'srb' if 'conv2' in layers else 'mlpixer'
+    else:
+        mixer = 'conv'
+    depths = (
+        len({key.split('.')[1] for key in weights if key.startswith(f'{stage}.')})
+        for stage in ('block3', 'block4')
+    )
+    arch = dict(
+        embed_dims=tuple(conv.shape[0] for conv in convs),
+        depths=(1, 1, 2, *depths),
+        num_heads=8,
+        mlp_ratio=fc1.shape[0] // fc1.shape[1],
+        version=version,
+    )
+    with_layer_scale = 'block3.0.layer_scale1' in weights
+    return dict(
+        type='snndense.MetaSDT',
+        arch=arch,
+        mixer=mixer,
+        in_channels=weights['downsample1_1.encode_conv.weight'].shape[1],
+        layer_scale_init_value=1e-6 if with_layer_scale else 0.0,
+    )
