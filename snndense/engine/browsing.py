@@ -102,7 +102,9 @@ def select_steps(steps: list[Step], mode: str) -> list[Step]:
         return [original]
     if mode == 'transformed':
         return steps[-1:]
-    return [original, steps[-1]] if mode == 'concat' else steps
+    if mode == 'concat':
+        return [original, Step('transformed', steps[-1].data)]
+    return steps
 
 
 class SampleDrawer:

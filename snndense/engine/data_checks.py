@@ -1,6 +1,6 @@
 """Is the data of a config there, readable, and about the classes it says?"""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Optional
@@ -8,6 +8,8 @@ from typing import Optional
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS
 from PIL import Image, UnidentifiedImageError
+
+from snndense.datasets.event_frames import EventFrameDataset
 
 from .coco_checks import check_coco
 
@@ -47,13 +49,17 @@ def is_remote(path: str) -> bool:
 
 def missing_data_message(path: Path, what: str, option: str) -> str:
     """Where to put data that is missing, and what needs no download."""
+    elsewhere = f'name another place with --cfg-options {option}=...'
     if 'digit_scenes' in path.parts:
-        return f'{what} {path} is missing. Make it with: {DIGIT_SCENES}'
+        return (
+            f'{what} {path} is missing. Make the set with: {DIGIT_SCENES}, or '
+            f'{elsewhere}'
+        )
     return (
         f'{what} {path} is missing. Put or link the data set there (ln -s '
-        f'/path/to/it {path}), or name another place with --cfg-options {option}=... '
-        'To see everything at work without a download, run `make demo`, or '
-        f'`{DIGIT_SCENES}` and one of the configs with "digits" in their names'
+        f'/path/to/it {path}), or {elsewhere} To see everything at work without a '
+        f'download, run `make demo`, or `{DIGIT_SCENES}` and one of the configs with '
+        '"digits" in their names'
     )
 
 
@@ -67,6 +73,9 @@ def check_paths(dataset: BaseDataset, phase: str) -> None:
     Raises:
         FileNotFoundError: Naming the first that is missing, and where to put it.
     """
+    if isinstance(dataset, EventFrameDataset):
+        dataset.check_sources()
+        return
     key = f'{phase}_dataloader.dataset'
     wanted = [('the data root', dataset.data_root, 'data_root')]
     wanted.append(('the annotation file', dataset.ann_file, 'ann_file'))
@@ -113,7 +122,8 @@ def check_contents(dataset: BaseDataset) -> None:
     if is_remote(dataset.data_root or '') or getattr(dataset, 'backend_args', None):
         return
     if hasattr(dataset, 'COCOAPI'):
-        check_images(check_coco(dataset), dataset.ann_file)
+        find = getattr(dataset, 'find_damage', find_damage)
+        check_images(check_coco(dataset), dataset.ann_file, find)
     elif 'seg_map_path' in (dataset.data_prefix or {}):
         samples = dataset.load_data_list()
         folder = dataset.data_prefix['img_path']
@@ -156,12 +166,18 @@ def find_damage(path: str, *, thorough: bool = False) -> Optional[str]:
         return str(error)
 
 
-def check_images(paths: list[str], source: str) -> None:
+def check_images(
+    paths: list[str],
+    source: str,
+    find: Callable[[str], Optional[str]] = find_damage,
+) -> None:
     """Make sure that image files exist and are whole.
 
     Args:
         paths (list[str]): The files.
         source (str): What names them, for the message.
+        find (Callable): Says what is wrong with a file.
+            Defaults to :func:`find_damage`.
 
     Raises:
         FileNotFoundError: If files are missing.
@@ -170,7 +186,7 @@ def check_images(paths: list[str], source: str) -> None:
     if len(paths) > ANNOUNCED:
         print(f'Checking the {len(paths)} images of {source} ...', flush=True)
     with ThreadPoolExecutor(READERS) as pool:
-        damages = pool.map(find_damage, paths)
+        damages = pool.map(find, paths)
         bad = {
             path: damage for path, damage in zip(paths, damages, strict=True) if damage
         }

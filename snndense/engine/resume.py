@@ -1,13 +1,11 @@
 """Which checkpoint a killed training goes on from."""
 
-import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Optional
 
 from mmengine.config import Config
-from mmengine.logging import print_log
 
 from snndense.checkpoints.loading import read_checkpoint
 
@@ -62,13 +60,12 @@ def _resumable(paths: list[Path]) -> Iterator[Path]:
         try:
             keys = read_checkpoint(path).keys()
         except ValueError as error:
-            print_log(f'Skipped: {error}', 'current', logging.WARNING)
+            print(f'warning: skipped, {error}', flush=True)
             continue
         if absent := [key for key in RESUMABLE_KEYS if key not in keys]:
-            print_log(
-                f'Skipped: {path} holds no {", ".join(absent)} to resume from',
-                'current',
-                logging.WARNING,
+            what = ', '.join(absent)
+            print(
+                f'warning: skipped, {path} holds no {what} to resume from', flush=True
             )
             continue
         yield path
@@ -117,10 +114,10 @@ def set_resume(cfg: Config, resume: Optional[str]) -> None:
         return
     path = find_resumable(cfg) if resume == 'auto' else resume
     if path is None:
-        print_log(
+        print(
             f'No checkpoint to resume from in {checkpoint_folder(cfg)}: the training '
             'starts from the beginning',
-            'current',
+            flush=True,
         )
         cfg.resume = False
         return

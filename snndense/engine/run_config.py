@@ -8,7 +8,6 @@ import torch.distributed
 from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 from mmengine.hooks import CheckpointHook
-from mmengine.logging import print_log
 
 AMP_DEVICES = ('cuda', 'npu', 'mlu', 'musa')  # those of mmengine's AmpOptimWrapper
 CHECKPOINT_HOOKS = ('CheckpointHook', 'mmengine.CheckpointHook', CheckpointHook)
@@ -175,7 +174,7 @@ def enable_tta(cfg: Config) -> None:
                 '--tta needs a tta_pipeline in the config, as in '
                 'mmseg::_base_/datasets/ade20k.py'
             )
-        print_log('no tta_pipeline in the config: testing with flips', 'current')
+        print('No tta_pipeline in the config: testing with flips', flush=True)
         cfg.tta_pipeline = _flipped(dataset.pipeline)
     cfg.model = ConfigDict(**tta_model, module=cfg.model)
     dataset.pipeline = cfg.tta_pipeline
