@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 
-from . import meta_sdt, neurons, spiking_resformer  # noqa: F401 (register ports)
+from . import meta_sdt, neurons, spikformer, spiking_resformer  # noqa: F401 (ports)
 from .compare import Report, check_parity
 from .fixture import Fixture
 from .port import Port, register_port
