@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 
-from . import backbones, layers  # noqa: F401
+from . import backbones, layers, necks  # noqa: F401
 
 if find_spec('mmdet') is not None:
     from . import det  # noqa: F401

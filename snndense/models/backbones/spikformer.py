@@ -1,10 +1,11 @@
 """Spikformer: a spiking patch embedding, then attention blocks at one stride."""
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Optional
 
 import torch
-from mmengine.model import BaseModule
+from mmengine.model import BaseModule, ModuleList
 from torch import Tensor, nn
 
 from snndense.registry import MODELS
@@ -66,15 +67,13 @@ class ConvSpike(nn.Module):
         self.conv = SpikeConv(
             in_channels, out_channels, kernel_size, bias=bias, norm_cfg=norm_cfg
         )
-        self.neuron = build_neuron(neuron_cfg, time_steps)
-        self.pool = nn.MaxPool2d(3, stride=2, padding=1) if pool else nn.Identity()
+        layers = OrderedDict(neuron=build_neuron(neuron_cfg, time_steps))
+        if pool:
+            layers['pool'] = nn.MaxPool2d(3, stride=2, padding=1)
+        self.fire = nn.Sequential(layers)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.fire(self.conv(x))
-
-    def fire(self, currents: Tensor) -> Tensor:
-        """What follows the batch norm."""
-        return self.pool(self.neuron(currents))
 
 
 class SSA(nn.Module):
@@ -292,8 +291,9 @@ class Spikformer(SpikingBackbone):
             unit_in = channels[index - 1] if index else self.in_channels
             unit = ConvSpike(unit_in, channels[index], 3, pool=pools[index], **unit_cfg)
             self.patch_embed.append(unit)
-        self.position, self.blocks = None, nn.ModuleList()
-        if self.num_stages == NUM_TAPS:
+        if self.num_stages < NUM_TAPS:
+            self.position, self.blocks = None, ModuleList()
+        else:
             self.position = ConvSpike(dim, dim, 3, **unit_cfg)
             self.blocks = self._make_blocks(settings, drop_path_rate, unit_cfg)
         self._freeze_stages()
@@ -315,7 +315,7 @@ class Spikformer(SpikingBackbone):
     @staticmethod
     def _make_blocks(
         settings: dict, drop_path_rate: float, unit_cfg: dict
-    ) -> nn.ModuleList:
+    ) -> ModuleList:
         flavour = FLAVOURS[settings['flavour']]
         init_cfg = None
         if settings['flavour'] == 'cifar':
@@ -323,7 +323,7 @@ class Spikformer(SpikingBackbone):
             init_cfg = dict(type='TruncNormal', layer='Conv2d', std=0.02, bias=0.0)
         depth = settings['depths']
         steps = max(depth - 1, 1)  # a linear ramp over all blocks
-        return nn.ModuleList(
+        return ModuleList(
             SpikformerBlock(
                 settings['embed_dims'],
                 num_heads=settings['num_heads'],
@@ -339,21 +339,22 @@ class Spikformer(SpikingBackbone):
 
     def forward_stages(self, inputs: Tensor) -> Iterator[Tensor]:
         first, *units = self.patch_embed
-        x = first.fire(self.encode(inputs, first.conv))  # (T*N, C/8, H/2, W/2)
+        x = self.encode(inputs, first.conv)  # (T*N, C/8, H, W)
+        x = self._run(first.fire, x)  # (T*N, C/8, H/2, W/2)
         for unit in units:
             yield x
-            x = unit(x)
-        yield x if self.position is None else self.forward_blocks(x)
-
-    def forward_blocks(self, x: Tensor) -> Tensor:
-        """Position unit and blocks, ``(T*N, C, H/16, W/16)`` to the same shape."""
-        x = x + self.position(x)
+            x = self._run(unit, x)
+        if self.position is not None:
+            x = x + self._run(self.position, x)
         for block in self.blocks:
-            if self.with_cp and self.training and torch.is_grad_enabled():
-                x = checkpoint_module(block, x)
-            else:
-                x = block(x)
-        return x
+            x = self._run(block, x)
+        yield x
+
+    def _run(self, module: nn.Module, x: Tensor) -> Tensor:
+        # the patch embedding too: its maps are the largest
+        if self.with_cp and self.training and torch.is_grad_enabled():
+            return checkpoint_module(module, x)
+        return module(x)
 
     def stage_modules(self, index: int) -> list[nn.Module]:
         modules = [self.patch_embed[index]]
