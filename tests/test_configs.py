@@ -132,7 +132,9 @@ def declared_strides(model: nn.Module) -> Iterator[list[int]]:
 def test_relative_and_scalable(path):
     cfg = load(path)
     assert cfg.default_scope == HOSTS[path.parent.name]
-    assert cfg.data_root.startswith('data/')
+    for phase in ('train', 'val', 'test'):
+        dataset = cfg[f'{phase}_dataloader'].dataset
+        assert dataset.data_root.startswith('data/')
     outside = [s for s in strings(cfg.to_dict()) if s.startswith(('/', '~', '..'))]
     assert not outside
     batch = cfg.train_dataloader.batch_size

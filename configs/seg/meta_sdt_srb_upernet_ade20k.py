@@ -1,0 +1,28 @@
+# As meta_sdt_srb_fpn_ade20k.py, in mmseg's UPerNet
+_base_ = [
+    'mmseg::_base_/models/upernet_r50.py',
+    'mmseg::_base_/datasets/ade20k.py',
+    '../_base_/schedules/adamw_160k.py',
+    'mmseg::_base_/default_runtime.py',
+]
+
+norm_cfg = dict(type='BN')  # stock: SyncBN
+model = dict(
+    data_preprocessor=dict(size=_base_.crop_size),
+    pretrained=None,
+    backbone=dict(
+        _delete_=True,
+        type='snndense.MetaSDT',
+        arch='l',
+        mixer='srb',
+        drop_rate=0.2,
+        out_indices=(1, 2, 3, 4),
+    ),
+    decode_head=dict(
+        in_channels=[64, 128, 256, 360], num_classes=150, norm_cfg=norm_cfg
+    ),
+    auxiliary_head=dict(in_channels=256, num_classes=150, norm_cfg=norm_cfg),
+)
+
+train_dataloader = dict(batch_size=4)
+auto_scale_lr = dict(base_batch_size=16)  # 4 GPUs x 4 images
