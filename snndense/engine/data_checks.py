@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from pathlib import Path
 from typing import Optional
 
@@ -37,7 +38,7 @@ def build_datasets(dataloader: dict) -> list[BaseDataset]:
 
     datasets = []
     for cfg in unwrap(dataloader['dataset']):
-        dataset = DATASETS.build({**cfg, 'lazy_init': True})
+        dataset = DATASETS.build({**deepcopy(cfg), 'lazy_init': True})
         if isinstance(dataset, BaseDataset):
             datasets.append(dataset)
     return datasets
@@ -108,8 +109,9 @@ def check_evaluator_paths(evaluator: Optional[dict | list], phase: str) -> None:
 def check_contents(dataset: BaseDataset) -> None:
     """Make sure that annotations and images of a data set can be used.
 
-    COCO-style and mmseg-style data sets are checked; of others only
-    :func:`check_paths` is known. Remote files are not read.
+    COCO-style and mmseg-style data sets are checked, and that there is a folder for
+    every class; of other data sets only :func:`check_paths` is known. Remote files
+    are not read.
 
     Args:
         dataset (BaseDataset): Built with ``lazy_init=True``.
@@ -131,6 +133,23 @@ def check_contents(dataset: BaseDataset) -> None:
             raise ValueError(f'there is no image *{dataset.img_suffix} in {folder}')
         paths = [s[key] for key in ('img_path', 'seg_map_path') for s in samples]
         check_images(paths, folder)
+    elif class_folders(dataset) is not None:
+        folders, classes = class_folders(dataset), dataset.metainfo.get('classes')
+        if not folders or len(folders) != len(classes or folders):
+            count = len(classes) if classes else 'a number of'
+            raise ValueError(
+                f'expected {count} folders of images in {dataset.img_prefix}, one per '
+                f'class, but there are {len(folders)}'
+            )
+
+
+def class_folders(dataset: BaseDataset) -> Optional[list[str]]:
+    """Folders that name the classes of an mmpretrain data set, None for other ones."""
+    prefix = getattr(dataset, 'img_prefix', None)
+    with_label = getattr(dataset, 'with_label', True)
+    if not prefix or not with_label or dataset.ann_file or is_remote(prefix):
+        return None
+    return [entry.name for entry in Path(prefix).iterdir() if entry.is_dir()]
 
 
 def find_damage(path: str, *, thorough: bool = False) -> Optional[str]:

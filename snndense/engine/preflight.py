@@ -1,7 +1,7 @@
 """Everything that can be found wrong with a run before it writes anything."""
 
 from collections.abc import Iterable
-from pathlib import Path
+from copy import deepcopy
 from typing import Optional
 
 from mmengine.config import Config
@@ -22,6 +22,7 @@ from .data_checks import (
     check_contents,
     check_evaluator_paths,
     check_paths,
+    class_folders,
     is_remote,
 )
 
@@ -32,7 +33,7 @@ OTHER_CLASSES = ('rpn_head', 'semantic_head', 'panoptic_fusion_head')
 def build_model(cfg: Config) -> BaseModel:
     """Build the model of a config as ``Runner`` does, without initialising it."""
     init_default_scope(cfg.default_scope)
-    model_cfg = cfg.model.copy()
+    model_cfg = deepcopy(cfg.model)  # detectors write into their config
     if cfg.get('data_preprocessor') is not None:
         model_cfg.setdefault('data_preprocessor', cfg.data_preprocessor)
     return MODELS.build(model_cfg)
@@ -114,13 +115,8 @@ def check_model(
 
 
 def _count_classes(dataset: BaseDataset) -> Optional[int]:
-    classes = dataset.metainfo.get('classes')
-    if classes is not None:
-        return len(classes)
-    prefix = getattr(dataset, 'img_prefix', None)  # mmpretrain: a folder per class
-    if not prefix or is_remote(prefix) or dataset.ann_file:
-        return None
-    return sum(entry.is_dir() for entry in Path(prefix).iterdir())
+    classes = dataset.metainfo.get('classes') or class_folders(dataset)
+    return None if classes is None else len(classes)
 
 
 def check_num_classes(model: nn.Module, dataset: BaseDataset) -> None:

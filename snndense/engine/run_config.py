@@ -68,7 +68,8 @@ def use_checkpoint_hook(cfg: Config) -> None:
     """Save with :class:`snndense.engine.CheckpointHook` where mmengine's would."""
     if cfg.get('default_hooks') is None:
         cfg.default_hooks = {}
-    hook = cfg.default_hooks.setdefault('checkpoint', dict(interval=1))
+    cfg.default_hooks.setdefault('checkpoint', ConfigDict(interval=1))
+    hook = cfg.default_hooks.checkpoint
     if hook is not None and hook.get('type', 'CheckpointHook') in CHECKPOINT_HOOKS:
         hook.type = 'snndense.CheckpointHook'
 
