@@ -1,4 +1,5 @@
 import runpy
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
@@ -227,43 +228,49 @@ def test_compiled_and_checkpointed():
             torch.testing.assert_close(ours, theirs, **close)
 
 
-def peak_bytes(function) -> int:
-    """Most memory that torch holds during ``function`` beyond what it held before."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        function()
-    events = profiler.profiler.kineto_results.events()
-    changes = [
-        (event.start_ns(), event.nbytes())
-        for event in events
-        if event.name() == '[memory]'
-    ]
-    held = peak = 0
-    for _, change in sorted(changes, key=lambda entry: entry[0]):
-        held += change
-        peak = max(peak, held)
-    return peak
-
-
-def test_memory_of_a_large_map():
-    """Stride 4 of an 800 x 1333 image: 200 x 334 tokens."""
-    inputs = spikes(1, 64, 200, 334)
-    activation = inputs[0].nbytes
-    settings = dict(num_heads=2, window_size=3, dilations=(1, 2))
-    saved = {}
+def kept_bytes(function) -> int:
+    """What ``function`` keeps for the backward pass."""
+    kept = {}
 
     def note(x: Tensor) -> Tensor:
-        saved[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
+        storage = x.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
         return x
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda x: x):
-        window_attention(*inputs, **settings)
-    assert sum(saved.values()) <= 3.0 * activation
+        out = function()
+    assert out.requires_grad
+    return sum(kept.values())
+
+
+def peak_bytes(function) -> int:
+    """Most memory that torch holds during ``function`` beyond what it held before."""
+    with profile(
+        activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True
+    ) as profiler:
+        function()
+    events = profiler.profiler.kineto_results.events()
+    changes = sorted(
+        (event.start_ns(), event.nbytes())
+        for event in events
+        if event.name() == '[memory]'
+    )
+    return max(accumulate(change for _, change in changes))
+
+
+def test_memory_of_a_large_map():
+    """Stride 4 of an 800 x 1333 image: 200 x 334 tokens, 64 channels."""
+    inputs = spikes(1, 64, 200, 334)
+    activation = inputs[0].nbytes
+    settings = dict(num_heads=2, window_size=3, dilations=(1, 2))
 
     def step() -> None:
         window_attention(*inputs, **settings).sum().backward()
 
-    # the output, released; then the gradients of q, k and v
+    assert kept_bytes(lambda: window_attention(*inputs, **settings)) == 3 * activation
+    # besides q, k and v: the output; when that is gone, the three gradients
     assert peak_bytes(step) <= 3.5 * activation
+    assert kept_bytes(lambda: unfold_attention(*inputs, **settings)) > 19 * activation
 
 
 @pytest.mark.parametrize('learn_scale', [False, True])
