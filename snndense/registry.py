@@ -22,13 +22,13 @@ DATASETS = Registry(
     'dataset',
     parent=MMENGINE_DATASETS,
     scope='snndense',
-    locations=['snndense.datasets'],
+    locations=['snndense.datasets.registration'],
 )
 TRANSFORMS = Registry(
     'transform',
     parent=MMENGINE_TRANSFORMS,
     scope='snndense',
-    locations=['snndense.datasets'],
+    locations=['snndense.datasets.registration'],
 )
 HOOKS = Registry(
     'hook',
@@ -40,5 +40,5 @@ METRICS = Registry(
     'metric',
     parent=MMENGINE_METRICS,
     scope='snndense',
-    locations=['snndense.datasets'],
+    locations=['snndense.datasets.registration'],
 )

@@ -9,10 +9,10 @@ from zipfile import ZipFile
 
 import numpy as np
 import pytest
+from mmengine.registry import DATASETS
 
 from snndense.datasets import event_cache
 from snndense.datasets.event_files import load_events, load_frames
-from snndense.registry import DATASETS
 
 WRITERS = runpy.run_path(str(Path(__file__).parents[1] / 'reference/event_writers.py'))
 WRITE = {
@@ -33,7 +33,9 @@ each_dataset = pytest.mark.parametrize('name', WRITE)
 
 def build(name: str, root: Path, split: str = 'train', **kwargs):
     kwargs = dict(time_steps=4, **kwargs)
-    return DATASETS.build(dict(type=name, data_root=str(root), split=split, **kwargs))
+    return DATASETS.build(
+        dict(type=f'snndense.{name}', data_root=str(root), split=split, **kwargs)
+    )
 
 
 @pytest.fixture(scope='module')
@@ -316,6 +318,6 @@ def test_events_outside_the_sensor_do_not_reach_frames(tmp_path):
     ],
 )
 def test_unknown_options_are_refused(option, tmp_path):
-    cfg = dict(type='CIFAR10DVS', data_root=str(tmp_path), split='train')
+    cfg = dict(type='snndense.CIFAR10DVS', data_root=str(tmp_path), split='train')
     with pytest.raises(ValueError, match=next(iter(option))):
         DATASETS.build({**cfg, **option})

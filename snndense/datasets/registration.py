@@ -1,0 +1,13 @@
+"""What the registries find: event data, where what reads them is installed.
+
+Not imported with the package, because the host toolboxes take seconds.
+"""
+
+from importlib.util import find_spec
+
+from . import event_classification  # noqa: F401
+
+if find_spec('mmcv') is not None:
+    from . import event_transforms  # noqa: F401
+if find_spec('mmdet') is not None:
+    from . import event_detection  # noqa: F401

@@ -1,0 +1,278 @@
+"""Gen1-style data: clips and boxes, COCO annotations, samples, training, metric."""
+
+import json
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip('mmdet')
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import DATASETS, METRICS, MODELS, init_default_scope
+
+from snndense.datasets.event_prophesee import PropheseeClip, prophesee_to_coco
+from snndense.engine.data_checks import check_contents
+
+ROOT = Path(__file__).parents[2]
+WRITERS = runpy.run_path(str(ROOT / 'tests/reference/event_writers.py'))
+CONFIG = ROOT / 'configs/_base_/datasets/gen1.py'
+
+
+@pytest.fixture(autouse=True)
+def mmdet_scope():
+    from mmdet.utils import register_all_modules
+
+    register_all_modules(init_default_scope=True)
+    yield
+    init_default_scope('mmengine')
+
+
+@pytest.fixture(scope='module')
+def gen1(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp('gen1')
+    WRITERS['write_gen1'](root)
+    for split in ('train', 'val', 'test'):
+        prophesee_to_coco(root, split, progress=False)
+    return root
+
+
+def annotations(root: Path, split: str) -> dict:
+    return json.loads((root / f'annotations/instances_{split}.json').read_text())
+
+
+def build(root: Path, split: str, **options):
+    cfg = Config.fromfile(CONFIG)[f'{split}_dataloader'].dataset
+    cfg.data_root = str(root)
+    cfg.update(options)
+    return DATASETS.build(cfg)
+
+
+def test_boxes_that_count(gen1):
+    for split in ('train', 'val'):
+        coco = annotations(gen1, split)
+        assert [(i['file_name'], i['time_us']) for i in coco['images']] == [
+            (f'{split}/clip_{index}_td.dat', time)
+            for index in range(2)
+            for time in (1_000_000, 1_500_000)
+        ]
+        boxes = [
+            (a['image_id'], a['category_id'], *a['bbox']) for a in coco['annotations']
+        ]
+        wide = [] if split == 'train' else [(1, 1, 10, 10, 290, 60)]
+        assert boxes[: 3 + len(wide)] == [
+            (1, 1, 40, 60, 80, 50),
+            (1, 2, 100, 20, 20, 40),
+            *wide,
+            (2, 1, 0, 200, 40, 40),  # cropped
+        ]
+        assert [c['name'] for c in coco['categories']] == ['car', 'pedestrian']
+
+
+def test_downsampling_halves_boxes_and_frames(gen1, tmp_path):
+    for part in ('train', 'val'):
+        (tmp_path / part).symlink_to(gen1 / part)
+    prophesee_to_coco(tmp_path, 'train', downsample=2, progress=False)
+    coco = annotations(tmp_path, 'train')
+    assert coco['annotations'][0]['bbox'] == [20, 30, 40, 25]
+    item = build(tmp_path, 'train')[0]
+    assert item['inputs'].shape == (8, 120, 152)
+    full = build(gen1, 'train')[0]['inputs']
+    assert item['inputs'].sum() == full.sum() > 0
+
+
+def test_thinned_labels(gen1, tmp_path):
+    folder = tmp_path / 'train'
+    WRITERS['write_dat'](
+        folder / 'a_td.dat', WRITERS['blob'](0, 100, 720, 1280, 10**6), 720, 1280
+    )
+    times = range(500_000, 900_000, 33_333)
+    rows = [(time, 100, 100, 100, 100, index % 3) for index, time in enumerate(times)]
+    rows.append((510_000, 100, 100, 100, 100, 5))  # a class that is left out
+    WRITERS['write_boxes'](folder / 'a_bbox.npy', rows, WRITERS['NEW_BOX'])
+    prophesee_to_coco(tmp_path, 'train', '1mpx', progress=False)
+    coco = annotations(tmp_path, 'train')
+    kept = [image['time_us'] for image in coco['images']]
+    assert kept == [*times][::3]
+    assert {a['category_id'] for a in coco['annotations']} <= {1, 2, 3}
+
+
+def test_sample_holds_the_events_before_the_label(gen1):
+    dataset = build(gen1, 'val')
+    assert len(dataset) == 4 and dataset.metainfo['classes'] == ('car', 'pedestrian')
+    item = dataset[0]
+    assert item['inputs'].shape == (8, 240, 304) and item['inputs'].dtype == torch.uint8
+    clip = PropheseeClip(gen1 / 'val/clip_0_td.dat')
+    events = clip.window(800_000, 1_000_000)
+    step = (events['t'] - 800_000) // 50_000
+    expected = np.zeros((4, 2, 240, 304))
+    np.add.at(expected, (step, events['p'], events['y'], events['x']), 1)
+    frames = item['inputs'].numpy().reshape(4, 2, 240, 304)
+    np.testing.assert_array_equal(frames, expected.clip(max=10))
+    sample = item['data_samples']
+    assert sample.img_shape == sample.ori_shape == (240, 304)
+    assert sample.time_us == 1_000_000
+    assert sample.gt_instances.labels.tolist() == [0, 1, 0]
+
+
+def test_flip_moves_boxes_and_events_together(gen1):
+    dataset = build(gen1, 'train')
+    transforms = dataset.pipeline.transforms
+    next(t for t in transforms if type(t).__name__ == 'RandomFlip').prob = 1.0
+    item = dataset[0]
+    events = PropheseeClip(gen1 / 'train/clip_0_td.dat').window(800_000, 1_000_000)
+    columns = item['inputs'].sum((0, 1)).numpy()
+    expected = np.bincount(303 - events['x'], minlength=304)
+    np.testing.assert_array_equal(columns, expected)
+    box = item['data_samples'].gt_instances.bboxes.tensor[0].tolist()
+    assert box == [304 - 120, 60, 304 - 40, 110]
+
+
+BACKBONES = {
+    'MetaSDT': dict(arch='t', embed_dims=(8, 8, 16, 24), num_heads=2, mlp_ratio=2),
+    'LSFormer': dict(
+        arch='h-t', embed_dims=(16, 16, 32, 32), depths=(1,) * 4, num_heads=(2, 4, 4, 4)
+    ),
+    'SpikingResformer': dict(
+        arch='ti',
+        embed_dims=(8, 16, 32),
+        depths=(1,) * 3,
+        num_heads=(1, 2, 4),
+        group_size=8,
+        out_indices=(0, 1, 2, 3),
+    ),
+    'Spikformer': dict(
+        arch='dvs_2_256', embed_dims=32, num_heads=4, out_indices=(0, 1, 2, 3)
+    ),
+}
+
+
+@pytest.mark.parametrize('name', BACKBONES)
+def test_detector_trains_on_clips(name, gen1, tmp_path):
+    torch.manual_seed(0)
+    (tmp_path / 'train').symlink_to(gen1 / 'train')
+    prophesee_to_coco(tmp_path, 'train', downsample=4, progress=False)
+    cfg = Config.fromfile(ROOT / 'configs/det/meta_sdt_srb_s_retinanet_gen1.py').model
+    cfg.backbone = dict(
+        type=f'snndense.{name}', in_channels=2, time_steps=4, **BACKBONES[name]
+    )
+    channels = list(MODELS.build(cfg.backbone).out_channels)
+    cfg.neck.update(
+        in_channels=channels[-4:], out_channels=16, start_level=0, num_outs=5
+    )
+    cfg.bbox_head.update(in_channels=16, feat_channels=16, stacked_convs=1)
+    model = MODELS.build(cfg)
+    dataset = build(tmp_path, 'train')
+    batch = pseudo_collate([dataset[index] for index in range(2)])
+    data = model.train().data_preprocessor(batch, training=True)
+    assert data['inputs'].shape == (2, 4, 2, 64, 96)
+    loss, _ = model.parse_losses(model(**data, mode='loss'))
+    loss.backward()
+    gradients = [p.grad for p in model.backbone.parameters() if p.requires_grad]
+    assert torch.isfinite(loss) and all(g is not None for g in gradients)
+    assert gradients[0].abs().sum() > 0
+
+
+def predictions(boxes: list, image_id: int) -> list[dict]:
+    boxes = torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)
+    found = dict(
+        bboxes=boxes,
+        scores=torch.linspace(0.9, 0.5, len(boxes)),
+        labels=torch.zeros(len(boxes), dtype=torch.long),
+    )
+    return [dict(img_id=image_id, ori_shape=(240, 304), pred_instances=found)]
+
+
+def test_small_detections_are_no_errors(gen1):
+    # before the right box, two that are too small to be among the labels
+    small = [[10, 10, 22, 22], [10, 10, 15, 70]]
+    right = {1: [[40, 60, 120, 110]], 2: [[0, 200, 40, 240]]}
+    right[3], right[4] = right[1], right[2]
+    results = []
+    for extra in ([], small):
+        metric = METRICS.build(
+            dict(
+                type='snndense.PropheseeMetric',
+                ann_file=str(gen1 / 'annotations/instances_train.json'),
+                metric='bbox',
+                classwise=False,
+            )
+        )
+        metric.dataset_meta = dict(classes=('car', 'pedestrian'))
+        for image, boxes in right.items():
+            metric.process({}, predictions([*extra, *boxes], image))
+        results.append(metric.evaluate(4)['coco/bbox_mAP'])
+    assert results[0] == results[1] == pytest.approx(0.5, abs=0.01)  # no pedestrian
+
+
+def test_checks_before_training_name_damaged_clips(gen1, tmp_path):
+    check_contents(build(gen1, 'train', lazy_init=True))
+    WRITERS['write_gen1'](tmp_path)
+    prophesee_to_coco(tmp_path, 'train', progress=False)
+    clip = tmp_path / 'train/clip_1_td.dat'
+    clip.write_bytes(clip.read_bytes()[:-3])
+    with pytest.raises(ValueError, match=f'{clip}: is truncated'):
+        check_contents(build(tmp_path, 'train', lazy_init=True))
+    clip.unlink()
+    with pytest.raises(FileNotFoundError, match=f'{clip}: it is missing'):
+        check_contents(build(tmp_path, 'train', lazy_init=True))
+
+
+def test_annotations_without_times_are_refused(gen1, tmp_path):
+    coco = annotations(gen1, 'train')
+    del coco['images'][0]['time_us']
+    path = tmp_path / 'coco.json'
+    path.write_text(json.dumps(coco))
+    with pytest.raises(ValueError, match='no time_us'):
+        build(gen1, 'train', ann_file=str(path))
+
+
+@pytest.mark.parametrize(
+    ('damage', 'error', 'message'),
+    [
+        (lambda f: (f / 'clip_0_bbox.npy').unlink(), FileNotFoundError, 'clip_0_td'),
+        (
+            lambda f: [p.unlink() for p in f.glob('*.dat')],
+            FileNotFoundError,
+            'no .*dat',
+        ),
+        (lambda f: cut(f / 'clip_0_td.dat', 0.5), ValueError, 'clip_0_td.dat is trunc'),
+        (lambda f: cut(f / 'clip_0_bbox.npy', 0.9), ValueError, 'bbox.npy is damaged'),
+    ],
+)
+def test_missing_and_damaged_files_are_named(damage, error, message, tmp_path):
+    WRITERS['write_gen1'](tmp_path, clips=1)
+    damage(tmp_path / 'train')
+    with pytest.raises(error, match=message):
+        prophesee_to_coco(tmp_path, 'train', progress=False)
+    assert not list(tmp_path.rglob('*.json'))
+
+
+def cut(path: Path, ratio: float) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * ratio) // 8 * 8 + len(data) % 8])
+
+
+def test_command_line(tmp_path):
+    WRITERS['write_gen1'](tmp_path, clips=1)
+    command = [
+        sys.executable,
+        str(ROOT / 'tools/dataset_converters/prophesee_to_coco.py'),
+    ]
+
+    def run(*args: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [*command, *args], capture_output=True, text=True, cwd=ROOT
+        )
+
+    done = run('--root', str(tmp_path), '--splits', 'val')
+    assert done.returncode == 0, done.stderr
+    assert f'wrote {tmp_path}/annotations/instances_val.json' in done.stdout
+    assert len(annotations(tmp_path, 'val')['images']) == 2
+    failed = run('--root', str(tmp_path / 'nowhere'))
+    assert failed.returncode == 1 and 'Traceback' not in failed.stderr
+    assert failed.stderr.startswith('error: ')
