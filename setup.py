@@ -106,8 +106,10 @@ setup(
         'filelock',
         'numpy',
         'Pillow',
+        'safetensors',
         'spikingjelly>=2.0.0',
         'torch>=2.6',
+        'torchvision',
         'tqdm',
     ],
     extras_require={
