@@ -5,7 +5,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Optional
 
-import mmcv
+import cv2
 import numpy as np
 import torch
 from mmengine.structures import InstanceData, PixelData
@@ -173,9 +173,8 @@ class SampleDrawer:
 
         if 'gt_seg_map' not in data:
             return image
-        labels = mmcv.imresize(
-            data['gt_seg_map'], image.shape[1::-1], interpolation='nearest'
-        )
+        size = image.shape[1::-1]
+        labels = cv2.resize(data['gt_seg_map'], size, interpolation=cv2.INTER_NEAREST)
         labels = torch.as_tensor(labels.astype(np.int64))[None]
         sample = SegDataSample(gt_sem_seg=PixelData(data=labels))
         self.visualizer.add_datasample('', image, sample, draw_pred=False)
@@ -192,13 +191,11 @@ class SampleDrawer:
 
 def _side_by_side(pictures: list[np.ndarray], titles: list[str]) -> np.ndarray:
     """Pictures of the same height in a row, each under its title."""
-    import cv2
-
     height = max(picture.shape[0] for picture in pictures)
     columns = []
     for picture, title in zip(pictures, titles, strict=True):
         width = round(picture.shape[1] * height / picture.shape[0])
-        picture = mmcv.imresize(picture, (width, height))
+        picture = cv2.resize(picture, (width, height))
         size = (TITLE_HEIGHT, max(width, 9 * len(title)), 3)
         head = np.full(size, WHITE, np.uint8)
         cv2.putText(head, title, (2, 17), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 1)

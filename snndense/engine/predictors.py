@@ -4,7 +4,7 @@ import json
 from abc import ABC, abstractmethod
 from pathlib import Path
 
-import mmcv
+import cv2
 import numpy as np
 from mmengine.config import Config
 from mmengine.structures import BaseDataElement
@@ -177,7 +177,7 @@ def write_prediction(
 
     The description comes last: where there is one, everything of that image is.
     """
-    pixels = mmcv.imread(image, channel_order='rgb')
+    pixels = np.ascontiguousarray(cv2.imread(image)[..., ::-1])  # BGR to RGB
     with complete_file(out_dir / 'vis' / f'{name}.png') as path:
         predictor.draw(pixels, sample, path)
     folder = out_dir / 'preds'

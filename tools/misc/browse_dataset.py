@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-import mmcv
+import cv2
 from mmengine.registry import DATASETS, init_default_scope
 from mmengine.utils import ProgressBar
 
@@ -89,11 +89,12 @@ def main() -> None:
         for steps in iterate_steps(dataset, args.show_number):
             picture = drawer.draw(select_steps(steps, args.mode))
             if args.rescale_factor:
-                picture = mmcv.imrescale(picture, args.rescale_factor)
+                factor = args.rescale_factor
+                picture = cv2.resize(picture, None, fx=factor, fy=factor)
             image = steps[-1].data.get('img_path', 'sample')
             if args.output_dir is not None:
                 with complete_file(unused_path(args.output_dir, image)) as path:
-                    mmcv.imwrite(picture[..., ::-1], str(path))
+                    cv2.imwrite(str(path), picture[..., ::-1])
             if not args.not_show:
                 drawer.visualizer.show(
                     picture, Path(image).name, wait_time=args.show_interval
