@@ -1,6 +1,7 @@
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from functools import cache
+from math import lcm
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,9 @@ def shrink_backbone() -> Callable[[Config], tuple[int, ...]]:
         backbone = cfg.model.backbone
         arch = MODELS.get(backbone.type).resolve_arch(backbone.arch)
         heads = arch['num_heads']
+        if isinstance(arch['embed_dims'], int):  # one width, as of a ViT
+            backbone.update(embed_dims=lcm(8, heads), depths=1)
+            return MODELS.build(backbone).out_channels
         if isinstance(heads, int):
             heads = (heads,) * len(arch['embed_dims'])
         backbone.embed_dims = tuple(i * n for i, n in enumerate(heads, start=1))

@@ -1,4 +1,4 @@
-"""What the registries find: event data, where what reads them is installed.
+"""What the registries find, where what reads them is installed.
 
 Not imported with the package, because the host toolboxes take seconds.
 """
@@ -11,3 +11,5 @@ if find_spec('mmcv') is not None:
     from . import event_transforms  # noqa: F401
 if find_spec('mmdet') is not None:
     from . import event_detection  # noqa: F401
+if find_spec('mmpretrain') is not None:
+    from . import tiny_imagenet  # noqa: F401

@@ -1,4 +1,5 @@
+from .distillation import DistilledClassifier
 from .event_preprocessor import EventDataPreprocessor
 from .spike_linear_head import SpikeLinearClsHead
 
-__all__ = ['EventDataPreprocessor', 'SpikeLinearClsHead']
+__all__ = ['DistilledClassifier', 'EventDataPreprocessor', 'SpikeLinearClsHead']

@@ -28,8 +28,8 @@ class SpikeLinearClsHead(LinearClsHead):
             Linear layer read the pooled membranes.
         bias (bool): Whether the Linear layer has a bias. Defaults to True.
         with_kd_head (bool): Whether a second Linear layer, trained on a teacher's
-            labels, reads the same spikes; the logits are the average of both.
-            Defaults to False.
+            labels (see :class:`DistilledClassifier`), reads the same spikes; the logits
+            are the average of both. Defaults to False.
         init_cfg (dict, optional): Defaults to truncated normal with std 0.02.
         **kwargs: See mmpretrain's ``LinearClsHead``.
 
@@ -64,10 +64,16 @@ class SpikeLinearClsHead(LinearClsHead):
         x = super().pre_logits(feats)
         return x if self.neuron is None else self.neuron(x)
 
-    def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
+    def forward_pair(self, feats: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        """Logits of both layers (``with_kd_head``), ``(N, num_classes)`` each."""
         features = self.pre_logits(feats)
-        logits = self.fc(features)
-        if self.fc_kd is not None:
-            # upstream: training returns the pair; averaged here in both modes
-            logits = (logits + self.fc_kd(features)) / 2
-        return mean_over_time(logits, self.time_steps)  # (N, num_classes)
+        return tuple(
+            mean_over_time(layer(features), self.time_steps)
+            for layer in (self.fc, self.fc_kd)
+        )
+
+    def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
+        if self.fc_kd is None:
+            return mean_over_time(self.fc(self.pre_logits(feats)), self.time_steps)
+        # upstream: training returns the pair; averaged here in both modes
+        return sum(self.forward_pair(feats)) / 2  # (N, num_classes)

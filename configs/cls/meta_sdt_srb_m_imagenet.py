@@ -1,0 +1,4 @@
+# As meta_sdt_srb_imagenet.py, size M
+_base_ = './meta_sdt_srb_imagenet.py'
+
+model = dict(backbone=dict(arch='m'), head=dict(in_channels=240))
