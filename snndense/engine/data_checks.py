@@ -52,7 +52,7 @@ def is_remote(path: str) -> bool:
 
 def missing_data_message(path: Path, what: str, option: str) -> str:
     """Where to put data that is missing, and what needs no download."""
-    elsewhere = f'name another place with --cfg-options {option}=...'
+    elsewhere = f'name another place with --cfg-options {option}=PATH'
     if 'digit_scenes' in path.parts:
         return (
             f'{what} {path} is missing. Make the set with: {DIGIT_SCENES}, or '
@@ -60,7 +60,7 @@ def missing_data_message(path: Path, what: str, option: str) -> str:
         )
     return (
         f'{what} {path} is missing. Put or link the data set there (ln -s '
-        f'/path/to/it {path}), or {elsewhere} To see everything at work without a '
+        f'/path/to/it {path}), or {elsewhere}. To see everything at work without a '
         f'download, run `make demo`, or `{DIGIT_SCENES}` and one of the configs with '
         '"digits" in their names'
     )
