@@ -116,7 +116,7 @@ def check_model(
 
 def _count_classes(dataset: BaseDataset) -> Optional[int]:
     classes = dataset.metainfo.get('classes') or class_folders(dataset)
-    return None if classes is None else len(classes)
+    return len(classes) if classes else None
 
 
 def check_num_classes(model: nn.Module, dataset: BaseDataset) -> None:

@@ -7,6 +7,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from snndense.engine.preflight import check_model
+
 from .conftest import TASKS, use_data
 
 TOOL = 'train.py'
@@ -261,3 +263,38 @@ def test_missing_checkpoint(refuse, tiny_configs):
     path = 'model.backbone.init_cfg.checkpoint=gone.pth'
     message = refuse(tiny_configs['det'], '--cfg-options', pretrained, path)
     assert 'there is no checkpoint gone.pth' in message
+
+
+def pretrained(path: Path, prefix: str) -> dict:
+    init_cfg = dict(type='Pretrained', checkpoint=str(path), prefix=prefix)
+    return {'model.backbone.init_cfg': init_cfg}
+
+
+def test_backbone_from_another_model(trained, tiny_configs, capsys, call_tool):
+    path = trained('cls').checkpoint
+    cfg = Config.fromfile(tiny_configs['det'])
+    cfg.merge_from_dict(pretrained(path, 'backbone.'))
+    check_model(cfg, [])
+    output = capsys.readouterr().out
+    assert f'{path} initialises backbone (MetaSDT)' in output
+    assert 'missing' not in output
+    cfg.merge_from_dict(pretrained(path, 'neck.'))
+    with pytest.raises(ValueError, match='fits backbone'):
+        check_model(cfg, [])
+
+
+def test_fine_tuning_on_other_classes(trained, tiny_configs, capsys, call_tool):
+    path = str(trained('cls').checkpoint)
+    cfg = Config.fromfile(tiny_configs['cls'])
+    cfg.model.head.num_classes = 4
+    check_model(cfg, [], path, allow_other_classes=True)
+    assert 'head.fc.weight (10, 16) instead of (4, 16)' in capsys.readouterr().out
+    with pytest.raises(ValueError, match='another model'):
+        check_model(cfg, [], path)
+
+
+def test_missing_class_folders(refuse, tiny_configs, tmp_path):
+    (tmp_path / 'empty').mkdir()
+    option = f'train_dataloader.dataset.data_root={tmp_path}/empty'
+    message = refuse(tiny_configs['cls'], '--cfg-options', option)
+    assert f'in {tmp_path}/empty' in message and 'num_classes=10' not in message
