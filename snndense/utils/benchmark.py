@@ -23,7 +23,7 @@ import torch
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
-from .cli import read_config
+from .cli import USER_ERRORS, read_config
 from .synthetic import synthetic_batch
 
 PARTS = ('backbone', 'model')
@@ -119,7 +119,7 @@ class Contender:
             model_cfg = model_cfg.get('backbone')
         if model_cfg is None:
             wanted = 'model.backbone' if part == 'backbone' else 'model'
-            raise ValueError(f'{self.config} has no {wanted}')
+            raise ValueError(f'the config has no {wanted}')
         model = MODELS.build(model_cfg)
         if self.patch is not None:
             runpy.run_path(self.patch)['patch'](model)
@@ -179,7 +179,8 @@ def measure(
         on_step (Callable): Called after every step of any contender.
 
     Raises:
-        ValueError: If ``repeat`` or ``warmup`` is out of range.
+        ValueError: If ``repeat`` or ``warmup`` is out of range, or a contender cannot
+            be built from its config.
         RuntimeError: If a contender fails; its traceback is in the message.
     """
     if repeat < 1 or warmup < 0:
@@ -265,15 +266,15 @@ class _Worker:
 
     def receive(self) -> float | int | None:
         try:
-            answer, error = self.connection.recv()
+            answer = self.connection.recv()
         except (EOFError, ConnectionResetError) as lost:
             self.process.join()
             raise RuntimeError(
                 f'{self.name} ended without a result (exit code '
                 f'{self.process.exitcode}); -9 usually means out of memory'
             ) from lost
-        if error is not None:
-            raise RuntimeError(f'{self.name} failed:\n{error}')
+        if isinstance(answer, Exception):
+            raise answer
         return answer
 
     def close(self) -> None:
@@ -286,17 +287,20 @@ def _serve(connection: Connection, contender: Contender, workload: Workload) -> 
     try:
         step = _prepare(contender, workload)
         used = _memory(workload)
-        connection.send((None, None))
+        connection.send(None)
         while True:
             request = connection.recv()
             if request == 'step':
-                connection.send((_timed(step, workload), None))
+                connection.send(_timed(step, workload))
             else:
-                connection.send((_peak_increase(used, workload), None))
+                connection.send(_peak_increase(used, workload))
     except EOFError:  # the other side has hung up
         return
+    except _CannotBuild as error:
+        connection.send(ValueError(f'{contender.config}: {error}'))
     except Exception:  # whatever it is, the other side reports it
-        connection.send((None, traceback.format_exc()))
+        trace = traceback.format_exc()
+        connection.send(RuntimeError(f'{contender.name} failed:\n{trace}'))
 
 
 def _timed(step: Callable[[], None], workload: Workload) -> float:
@@ -310,9 +314,16 @@ def _timed(step: Callable[[], None], workload: Workload) -> float:
     return clock() - start
 
 
+class _CannotBuild(Exception):
+    """A mistake in a config, such as an unknown size."""
+
+
 def _prepare(contender: Contender, workload: Workload) -> Callable[[], None]:
     torch.manual_seed(0)
-    model, scope = contender.build(workload.part)
+    try:
+        model, scope = contender.build(workload.part)
+    except USER_ERRORS as error:
+        raise _CannotBuild(error) from error
     if workload.fuse_conv_bn:
         from mmcv.cnn import fuse_conv_bn
 
