@@ -147,8 +147,11 @@ class BinaryNeuron(SpikingNeuron):
             strict=True,
         )
         for x_chunk, out_chunk in chunks:
-            out_chunk.copy_(self.integrate(x_chunk)[0])
+            self._fire_into(out_chunk, x_chunk)
         return out
+
+    def _fire_into(self, out: Tensor, x_seq: Tensor) -> None:
+        out.copy_(self.integrate(x_seq)[0])
 
 
 @MODELS.register_module()
@@ -183,6 +186,19 @@ class LIF(BinaryNeuron):
             self.surrogate_function,
             self.detach_reset,
         )[:2]
+
+    def _fire_into(self, out: Tensor, x_seq: Tensor) -> None:
+        if self.v_reset != 0 or not self.decay_input:
+            super()._fire_into(out, x_seq)
+            return
+        # spikingjelly's kernel spends most of its time on what the backward pass
+        # needs: these are the same values in a third of it, and attention maps of
+        # 10**9 elements pass through here
+        v = self.resting_membrane(x_seq)
+        for x, spikes in zip(x_seq.to(v.dtype), out, strict=True):
+            v.add_((x - v).div_(self.tau))
+            torch.ge(v, self.v_threshold, out=spikes)
+            v.addcmul_(spikes, v, value=-1)  # 0 after a spike
 
     def extra_repr(self) -> str:
         return f'{super().extra_repr()}, tau={self.tau}'
