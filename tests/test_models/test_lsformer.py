@@ -216,7 +216,7 @@ def test_out_types(shortcut):
         )
         if shortcut == 'sew':
             assert torch.equal(fired, plain)
-            assert torch.equal(plain, plain.round())
+            assert torch.equal(plain, plain.round()) and plain.max() >= 1
         else:
             assert fired.unique().tolist() == [0, 1]
             assert not torch.equal(plain, plain.round())
@@ -238,6 +238,32 @@ def test_checkpointing_changes_nothing(settings, autocast):
         results.append((maps, grads, dict(copy.named_buffers())))
     assert build(**settings, with_cp=True).stages[0].with_cp
     torch.testing.assert_close(*results)
+
+
+@pytest.mark.parametrize('shortcut', ['ms', 'sew'])
+def test_no_layer_starts_silent_or_saturated(shortcut):
+    model = build(depths=(1, 1, 1, 1), shortcut=shortcut)
+    rates = {}
+    for name, module in model.named_modules():
+        if isinstance(module, SpikingNeuron):
+            module.register_forward_hook(
+                lambda m, args, out, name=name: rates.update({name: out.mean().item()})
+            )
+    with torch.no_grad():
+        model(image(2, 3, 128, 128))
+    assert len(rates) == 4 * 9 + (shortcut == 'sew')
+    assert all(0.01 < rate < 0.3 for rate in rates.values()), rates
+
+
+def test_initial_weights():
+    model = build()
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Conv2d):
+            fan_out = module.weight[:, 0].numel()
+            is_linear = module.kernel_size == (1, 1)
+            std = 0.02 if is_linear else (2 / fan_out) ** 0.5
+            assert module.bias is None, name
+            assert module.weight.std().item() == pytest.approx(std, rel=0.05), name
 
 
 def test_integer_neurons_send_levels():

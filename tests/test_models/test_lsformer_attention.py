@@ -51,6 +51,7 @@ def with_gradients(function, inputs: list[Tensor], **settings) -> list[Tensor]:
         ((13, 4), 3, (1, 2, 3, 4)),
         ((6, 6), 5, (1, 3)),
         ((2, 9), 3, (4,)),
+        ((3, 8), 3, (1, 5)),
         ((3, 4), 1, (1,)),
     ],
 )
@@ -121,11 +122,12 @@ def test_shifts_and_batches():
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize('levels', [1, 4])
 def test_spike_sums_are_exact_in_mixed_precision(dtype, levels):
-    # all operands 1: 9 * 32 summands, which bfloat16 could not hold
+    # 9 windows of 32 products: more digits than a bfloat16 has
     inputs = spikes(1, 64, 6, 5, levels=levels, dtype=dtype)
     with torch.no_grad():
         for x in inputs:
-            x[..., :3, :] = 1
+            x.clamp_(min=1 - 1 / levels)
+            x[..., :2, :] = 1
     settings = dict(num_heads=2, window_size=3, dilations=(1, 2))
     expected = window_attention(*(x.double() for x in inputs), **settings)
     with torch.autocast('cpu', torch.bfloat16):
@@ -315,11 +317,11 @@ def test_layer_reads_and_sends_spikes():
 @pytest.mark.parametrize('levels', [1, 4])
 def test_counted_operations(levels):
     neuron_cfg = dict(type='IntegerLIF', levels=levels)
-    layer = LSSSA(8, 4, dilations=(1, 3), **{**UNIT, 'neuron_cfg': neuron_cfg})
+    layer = LSSSA(8, 4, dilations=(1, 6), **{**UNIT, 'neuron_cfg': neuron_cfg})
     q, k, v = spikes(4, 8, 5, 4, levels=levels)
     expected = dict(qk=0, av=0)
     for channel in range(8):
-        rate = (1, 3)[channel // 4]
+        rate = (1, 6)[channel // 4]
         for y in range(5):
             for x in range(4):
                 window = sum(
