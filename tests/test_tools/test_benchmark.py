@@ -114,8 +114,6 @@ def test_whole_models_take_made_up_batches(tiny_configs, task, training):
 def test_mistakes_are_answered_in_short(call_tool, backbone_config, tmp_path):
     wrong = tmp_path / 'wrong.py'
     wrong.write_text(backbone_config.read_text().replace("'arch': 't'", "'arch': 'x'"))
-    headless = tmp_path / 'headless.py'
-    headless.write_text("default_scope = 'mmdet'\n")
     for arguments, message in (
         ((tmp_path / 'none.py',), 'none.py'),
         ((backbone_config, '--vs', tmp_path / 'none.py'), 'none.py'),
@@ -123,9 +121,17 @@ def test_mistakes_are_answered_in_short(call_tool, backbone_config, tmp_path):
         ((backbone_config, '--shape', 0, 32), 'shape=(0, 32)'),
         ((backbone_config, '--train', '--fuse-conv-bn'), 'not for training'),
         ((wrong,), "unknown arch 'x'"),
-        ((headless,), 'no model.backbone'),
     ):
         assert message in call_tool(BENCHMARK, *arguments)
+
+
+def test_config_without_a_backbone(tmp_path):
+    pytest.importorskip('mmdet')
+    config = tmp_path / 'headless.py'
+    config.write_text("default_scope = 'mmdet'\nmodel = dict(type='FCOS')\n")
+    with pytest.raises(ValueError, match=r'no model\.backbone'):
+        Contender(str(config)).build('backbone')
+    init_default_scope('mmengine')
 
 
 def test_no_such_device(backbone_config):
