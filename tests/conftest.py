@@ -58,7 +58,10 @@ def shrink_backbone() -> Callable[[Config], tuple[int, ...]]:
             return MODELS.build(backbone).out_channels
         if isinstance(heads, int):
             heads = (heads,) * len(arch['embed_dims'])
-        backbone.embed_dims = tuple(i * n for i, n in enumerate(heads, start=1))
+        factor = 1 + heads[0] % 2  # stems have half of the first width
+        backbone.embed_dims = tuple(
+            factor * i * n for i, n in enumerate(heads, start=1)
+        )
         backbone.depths = tuple(min(depth, 1) for depth in arch['depths'])
         if 'group_size' in arch:
             backbone.group_size = 4
