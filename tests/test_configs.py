@@ -156,7 +156,9 @@ def test_strides_are_true_unless_published(path):
     model = MODELS.build(shrink(load(path)).model).eval()
     size = 128
     with torch.no_grad():
-        maps = model.extract_feat(torch.rand(1, 3, size, size))
+        maps = model.extract_feat(
+            torch.rand(1, model.backbone.in_channels, size, size)
+        )
     strides = [size // x.shape[-1] for x in maps]
     declared = list(declared_strides(model))
     assert declared
@@ -219,11 +221,14 @@ def test_trains_and_predicts(path):
     cfg = shrink(load(path))
     model = MODELS.build(cfg.model)
     model.init_weights()
+    # event frames come with time folded into channels
+    time_steps = getattr(model.data_preprocessor, 'time_steps', 1)
+    channels = time_steps * model.backbone.in_channels
     data = demo_mm_inputs(
         2,
-        [(3, 64, 96), (3, 65, 97)],
+        [(channels, 64, 96), (channels, 65, 97)],
         num_items=[2, 1],
-        num_classes=10,
+        num_classes=2,
         with_mask='mask_head' in cfg.model.get('roi_head', {}),
     )
     batch = model.train().data_preprocessor(data, training=True)

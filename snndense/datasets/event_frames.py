@@ -155,6 +155,7 @@ class EventFrameDataset(BaseDataset):
         return target
 
     def _make_frames(self, source: Path) -> None:
+        self._reader()  # imported once, not by all threads at the same time
         outside: dict[Path, int] = {}
 
         def process(path: Path, folder: Path) -> None:

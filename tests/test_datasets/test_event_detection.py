@@ -1,6 +1,7 @@
 """Gen1-style data: clips and boxes, COCO annotations, samples, training, metric."""
 
 import json
+import re
 import runpy
 import subprocess
 import sys
@@ -20,6 +21,8 @@ from snndense.engine.data_checks import check_contents
 
 ROOT = Path(__file__).parents[2]
 WRITERS = runpy.run_path(str(ROOT / 'tests/reference/event_writers.py'))
+# tiny settings of every registered backbone
+TINY = runpy.run_path(str(ROOT / 'tests/test_models/test_backbones.py'))['TINY']
 CONFIG = ROOT / 'configs/_base_/datasets/gen1.py'
 
 
@@ -132,38 +135,16 @@ def test_flip_moves_boxes_and_events_together(gen1):
     assert box == [304 - 120, 60, 304 - 40, 110]
 
 
-BACKBONES = {
-    'MetaSDT': dict(arch='t', embed_dims=(8, 8, 16, 24), num_heads=2, mlp_ratio=2),
-    'LSFormer': dict(
-        arch='h-t', embed_dims=(16, 16, 32, 32), depths=(1,) * 4, num_heads=(2, 4, 4, 4)
-    ),
-    'SpikingResformer': dict(
-        arch='ti',
-        embed_dims=(8, 16, 32),
-        depths=(1,) * 3,
-        num_heads=(1, 2, 4),
-        group_size=8,
-        out_indices=(0, 1, 2, 3),
-    ),
-    'Spikformer': dict(
-        arch='dvs_2_256', embed_dims=32, num_heads=4, out_indices=(0, 1, 2, 3)
-    ),
-}
-
-
-@pytest.mark.parametrize('name', BACKBONES)
+@pytest.mark.parametrize('name', TINY)
 def test_detector_trains_on_clips(name, gen1, tmp_path):
     torch.manual_seed(0)
     (tmp_path / 'train').symlink_to(gen1 / 'train')
     prophesee_to_coco(tmp_path, 'train', downsample=4, progress=False)
     cfg = Config.fromfile(ROOT / 'configs/det/meta_sdt_srb_s_retinanet_gen1.py').model
-    cfg.backbone = dict(
-        type=f'snndense.{name}', in_channels=2, time_steps=4, **BACKBONES[name]
-    )
+    settings = dict(next(iter(TINY[name].values())), in_channels=2, time_steps=4)
+    cfg.backbone = dict(settings, type=f'snndense.{name}', out_indices=(0, 1, 2, 3))
     channels = list(MODELS.build(cfg.backbone).out_channels)
-    cfg.neck.update(
-        in_channels=channels[-4:], out_channels=16, start_level=0, num_outs=5
-    )
+    cfg.neck.update(in_channels=channels, out_channels=16, start_level=0, num_outs=5)
     cfg.bbox_head.update(in_channels=16, feat_channels=16, stacked_convs=1)
     model = MODELS.build(cfg)
     dataset = build(tmp_path, 'train')
@@ -276,3 +257,15 @@ def test_command_line(tmp_path):
     failed = run('--root', str(tmp_path / 'nowhere'))
     assert failed.returncode == 1 and 'Traceback' not in failed.stderr
     assert failed.stderr.startswith('error: ')
+
+
+def test_documented_backbone_fits():
+    from snndense.models.det import check_detector
+
+    text = (ROOT / 'docs/event_data.md').read_text()
+    code = re.search(r'^```python\n(.*?)^```', text, re.M | re.S)[1]
+    code = code.replace("'./", f"'{ROOT}/configs/det/")
+    model = MODELS.build(Config.fromstring(code, '.py').model)
+    check_detector(model)
+    maps = model.extract_feat(torch.rand(1, 4, 2, 64, 64))
+    assert [x.shape[-1] for x in maps] == [8, 4, 2, 1, 1]
