@@ -156,9 +156,7 @@ def test_strides_are_true_unless_published(path):
     model = MODELS.build(shrink(load(path)).model).eval()
     size = 128
     with torch.no_grad():
-        maps = model.extract_feat(
-            torch.rand(1, model.backbone.in_channels, size, size)
-        )
+        maps = model.extract_feat(torch.rand(1, model.backbone.in_channels, size, size))
     strides = [size // x.shape[-1] for x in maps]
     declared = list(declared_strides(model))
     assert declared
