@@ -486,6 +486,15 @@ def test_copies_and_moving_averages(name):
         assert_equal(model(pictures()), before)
 
 
+@each_backbone
+def test_export(name):
+    model = build(some_case(name)).eval()
+    x = pictures(33, 40)
+    with torch.no_grad():
+        program = torch.export.export(model, (x,))
+        assert_equal(program.module()(x), model(x))
+
+
 @each_case
 def test_mixed_precision(case):
     model = build(case)
