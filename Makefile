@@ -31,6 +31,8 @@ env:
 demo: env
 	'$(VENV)/bin/python' tools/misc/demo.py $(DEMO_ARGS)
 
+# the tests' tensors are tiny: more threads would only wait for each other
+test: export OMP_NUM_THREADS ?= 1
 test: env
 	'$(VENV)/bin/python' -m pytest $(TEST_ARGS)
 
