@@ -24,12 +24,33 @@ def test_equal_to_the_kernel_that_keeps_a_graph(name, v_reset, dtype, monkeypatc
     x = torch.randn(8, 3, 9, 7).mul_(2).to(dtype)
     if dtype == torch.float64:
         neuron.double()
-    learning = neuron(x.clone().requires_grad_(True))
-    with torch.no_grad():
-        spikes = neuron(x)
-    assert learning.requires_grad and not spikes.requires_grad
+    results = []
+    for fire in (neuron, lambda z: neuron.integrate(z.unflatten(0, (4, 2)))[0]):
+        neuron.zero_grad()
+        z = x.clone().requires_grad_(True)
+        spikes = fire(z)
+        spikes.backward(torch.linspace(-1, 1, x.numel(), dtype=dtype).view_as(spikes))
+        learned = [p.grad.clone() for p in neuron.parameters()]
+        results.append((spikes.detach(), z.grad, learned))
+    (spikes, grad, learned), (expected, expected_grad, expected_learned) = results
     assert spikes.dtype == dtype and 0 < spikes.float().mean() < 1
-    assert torch.equal(spikes, learning)
+    assert torch.equal(spikes, expected.view_as(spikes))
+    assert grad.count_nonzero() > 0
+    torch.testing.assert_close(grad, expected_grad)
+    torch.testing.assert_close(learned, expected_learned)
+    with torch.no_grad():
+        assert torch.equal(neuron(x), spikes)
+
+
+def test_only_the_input_is_kept_for_the_backward_pass():
+    kept = []
+    hooks = torch.autograd.graph.saved_tensors_hooks(
+        lambda x: kept.append(x) or x, lambda x: x
+    )
+    x = torch.randn(4, 6, 9, 7, requires_grad=True)
+    with hooks:
+        LIF(time_steps=2)(x)
+    assert [t.data_ptr() for t in kept] == [x.data_ptr()]
 
 
 def test_channels_last_input_gives_the_same_spikes():

@@ -16,6 +16,7 @@ from typing import Optional
 import torch
 from spikingjelly.activation_based import functional, surrogate
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from snndense.registry import MODELS
 
@@ -116,14 +117,10 @@ class BinaryNeuron(SpikingNeuron):
         return super().resting_membrane(x_seq, self.v_reset or 0.0)
 
     def fire(self, x_seq: Tensor) -> Tensor:
-        learns = x_seq.requires_grad or any(p.requires_grad for p in self.parameters())
-        if (
-            x_seq.device.type != 'cpu'
-            or torch.compiler.is_compiling()
-            or (learns and torch.is_grad_enabled())
-        ):
+        if x_seq.device.type != 'cpu' or torch.compiler.is_compiling():
             return self.integrate(x_seq)[0]
-        return self._fire_in_chunks(x_seq)
+        learned = [p for p in self.parameters() if p.requires_grad]
+        return _FireInChunks.apply(self, x_seq, *learned)
 
     def integrate(self, x_seq: Tensor) -> tuple[Tensor, Tensor]:
         """Spikes of a whole sequence, and the membrane after its last step.
@@ -132,26 +129,50 @@ class BinaryNeuron(SpikingNeuron):
         """
         raise NotImplementedError
 
-    @torch.no_grad()
-    def _fire_in_chunks(self, x_seq: Tensor) -> Tensor:
-        """``integrate`` without a graph, piece by piece: neurons are independent.
+    def fire_into(self, out: Tensor, x_seq: Tensor) -> None:
+        """Write the spikes of ``integrate`` to ``out``; nothing learns from it."""
+        out.copy_(self.integrate(x_seq)[0])
 
-        spikingjelly's CPU kernels keep every charged membrane for the backward pass
-        and pass over the whole sequence once per operation; a piece stays in cache,
-        and what is kept for it is gone with it.
-        """
+
+class _FireInChunks(torch.autograd.Function):
+    """``neuron.integrate`` on a CPU, piece by piece: neurons are independent.
+
+    spikingjelly's CPU kernels pass over the whole sequence once per operation and
+    keep several sequences for the backward pass. Here a piece stays in cache, and its
+    backward pass runs the kernel again on that piece, so that only the input is kept.
+    """
+
+    @staticmethod
+    def forward(
+        ctx, neuron: BinaryNeuron, x_seq: Tensor, *learned: nn.Parameter
+    ) -> Tensor:
+        ctx.neuron = neuron
+        ctx.save_for_backward(x_seq, *learned)
         out = torch.empty_like(x_seq, memory_format=torch.contiguous_format)
-        chunks = zip(
-            x_seq.flatten(1).split(CPU_CHUNK, 1),
-            out.flatten(1).split(CPU_CHUNK, 1),
-            strict=True,
-        )
-        for x_chunk, out_chunk in chunks:
-            self._fire_into(out_chunk, x_chunk)
+        for x, spikes in zip(_chunks(x_seq), _chunks(out), strict=True):
+            neuron.fire_into(spikes, x)
         return out
 
-    def _fire_into(self, out: Tensor, x_seq: Tensor) -> None:
-        out.copy_(self.integrate(x_seq)[0])
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad_out: Tensor) -> tuple:
+        x_seq, *learned = ctx.saved_tensors
+        grad_x = torch.empty_like(x_seq, memory_format=torch.contiguous_format)
+        grad_learned = [torch.zeros_like(p) for p in learned]
+        pieces = zip(_chunks(x_seq), _chunks(grad_out), _chunks(grad_x), strict=True)
+        for x, grad_spikes, grad in pieces:
+            x = x.detach().requires_grad_()
+            with torch.enable_grad():
+                spikes = ctx.neuron.integrate(x)[0]
+            grads = torch.autograd.grad(spikes, (x, *learned), grad_spikes)
+            grad.copy_(grads[0])
+            for total, part in zip(grad_learned, grads[1:], strict=True):
+                total += part
+        return None, grad_x, *grad_learned
+
+
+def _chunks(x_seq: Tensor) -> tuple[Tensor, ...]:
+    return x_seq.flatten(1).split(CPU_CHUNK, 1)
 
 
 @MODELS.register_module()
@@ -187,13 +208,12 @@ class LIF(BinaryNeuron):
             self.detach_reset,
         )[:2]
 
-    def _fire_into(self, out: Tensor, x_seq: Tensor) -> None:
+    def fire_into(self, out: Tensor, x_seq: Tensor) -> None:
         if self.v_reset != 0 or not self.decay_input:
-            super()._fire_into(out, x_seq)
+            super().fire_into(out, x_seq)
             return
-        # spikingjelly's kernel spends most of its time on what the backward pass
-        # needs: these are the same values in a third of it, and attention maps of
-        # 10**9 elements pass through here
+        # the same values in a third of the kernel's time: attention maps of 10**9
+        # elements pass through here
         v = self.resting_membrane(x_seq)
         for x, spikes in zip(x_seq.to(v.dtype), out, strict=True):
             v.add_((x - v).div_(self.tau))
