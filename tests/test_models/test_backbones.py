@@ -158,7 +158,7 @@ def test_wrong_inputs_are_refused(name):
 @each_case
 def test_untrained_evaluation_is_finite(case):
     name, variant = case
-    model = MODELS.build({'type': name, **TINY[name][variant]})
+    model = MODELS.build({'type': f'snndense.{name}', **TINY[name][variant]})
     model.init_weights()
     model.eval()
     with torch.no_grad():

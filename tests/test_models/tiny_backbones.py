@@ -85,7 +85,9 @@ def build(case: tuple, **overrides) -> SpikingBackbone:
     """
     torch.manual_seed(0)
     name, variant = case
-    model = MODELS.build({'type': name, **TINY[name][variant], **overrides})
+    model = MODELS.build(
+        {'type': f'snndense.{name}', **TINY[name][variant], **overrides}
+    )
     norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
     for norm in norms:
         norm.momentum = 1.0
@@ -109,7 +111,9 @@ def some_case(name: str) -> tuple:
 
 def all_taps(case: tuple) -> tuple[int, ...]:
     name, variant = case
-    last = MODELS.build({'type': name, **TINY[name][variant], 'out_indices': -1})
+    last = MODELS.build(
+        {'type': f'snndense.{name}', **TINY[name][variant], 'out_indices': -1}
+    )
     return tuple(range(last.out_indices[0] + 1))
 
 
