@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 
 from snndense.models.backbones import lsformer_window
 from snndense.models.backbones.lsformer_attention import LSSSA, SSA, LocalMixer
-from snndense.models.backbones.lsformer_window import window_attention
+from snndense.models.backbones.lsformer_window import count_window, window_attention
 
 REFERENCES = runpy.run_path(
     str(Path(__file__).parents[1] / 'reference' / 'unfold_attention.py')
@@ -273,6 +274,30 @@ def test_memory_of_a_large_map():
     # besides q, k and v: the output; when that is gone, the three gradients
     assert peak_bytes(step) <= 3.5 * activation
     assert kept_bytes(lambda: unfold_attention(*inputs, **settings)) > 19 * activation
+
+
+def test_cost_is_linear_in_the_tokens():
+    """As many products as there are positions in all windows, twice."""
+
+    class CountProducts(TorchDispatchMode):
+        total = 0
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            out = func(*args, **(kwargs or {}))
+            if func.overloadpacket in (torch.ops.aten.mul, torch.ops.aten.addcmul_):
+                self.total += out.numel()
+            return out
+
+    def cost(side: int) -> int:
+        x = torch.ones(1, 8, side, side)
+        with CountProducts() as products:
+            window_attention(x, x, x, num_heads=4, window_size=3, dilations=(1, 2))
+        return products.total
+
+    for side in (5, 16, 64):
+        windows = sum(count_window(side, side, 3, rate).sum() for rate in (1, 2))
+        assert cost(side) == 2 * 4 * windows
+    assert cost(128) / cost(64) == pytest.approx(4, rel=0.05)
 
 
 @pytest.mark.parametrize('learn_scale', [False, True])
