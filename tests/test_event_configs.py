@@ -17,7 +17,7 @@ pytest.importorskip('mmpretrain')
 ROOT = Path(__file__).parents[1]
 WRITERS = runpy.run_path(str(ROOT / 'tests/reference/event_writers.py'))
 # tiny settings of every registered backbone
-TINY = runpy.run_path(str(ROOT / 'tests/test_models/test_backbones.py'))['TINY']
+TINY = runpy.run_path(str(ROOT / 'tests/test_models/tiny_backbones.py'))['TINY']
 DATA = ('cifar10-dvs', 'dvs128-gesture', 'ncaltech101')
 NAMES = sorted(
     path.stem

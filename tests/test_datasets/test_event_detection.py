@@ -22,7 +22,7 @@ from snndense.engine.data_checks import check_contents
 ROOT = Path(__file__).parents[2]
 WRITERS = runpy.run_path(str(ROOT / 'tests/reference/event_writers.py'))
 # tiny settings of every registered backbone
-TINY = runpy.run_path(str(ROOT / 'tests/test_models/test_backbones.py'))['TINY']
+TINY = runpy.run_path(str(ROOT / 'tests/test_models/tiny_backbones.py'))['TINY']
 CONFIG = ROOT / 'configs/_base_/datasets/gen1.py'
 
 
