@@ -1,7 +1,8 @@
-"""The attention of SpikingResformer as it is written: with its whole map.
+"""SpikingResformer as it is written: whole attention maps, neurons in one piece.
 
-It keeps the T maps of H*W x patches that the package computes in blocks. Tests
-compare with it, and
+It keeps the T maps of H*W x patches that the package computes in blocks, and fires
+every neuron by a single call of spikingjelly's kernel, as the published code does.
+Tests compare with it, and
 ``tools/analysis_tools/benchmark.py CONFIG --vs tests/reference/plain_dssa.py``
 measures against it.
 """
@@ -11,15 +12,19 @@ from functools import partial
 from torch import Tensor, nn
 
 from snndense.models.backbones.spiking_resformer_attention import DSSA
+from snndense.models.layers import IF, LIF, PLIF
+
+
+def fire(x_seq: Tensor, neuron: nn.Module) -> Tensor:
+    """Spikes of a sequence ``(T, ...)``, without the package's shorter ways."""
+    return neuron.integrate(x_seq)[0]
 
 
 def plain_attention(
     q: Tensor, k: Tensor, v: Tensor, neuron: nn.Module
 ) -> tuple[Tensor, Tensor]:
     """``neuron(k^T q)`` in one piece, as blocked_attention."""
-    currents = k.mT @ q  # (T, G, Np, N)
-    # spikingjelly's kernel, whatever shorter ways the package knows
-    spikes, _ = neuron.integrate(currents)
+    spikes = fire(k.mT @ q, neuron)  # (T, G, Np, N)
     return v @ spikes, spikes.sum((0, 2, 3))
 
 
@@ -28,3 +33,5 @@ def patch(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, DSSA):
             module.attend = partial(plain_attention, neuron=module.attn_neuron)
+        elif isinstance(module, (IF, LIF, PLIF)):
+            module.fire = partial(fire, neuron=module)

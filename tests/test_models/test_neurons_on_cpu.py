@@ -6,7 +6,8 @@ import torch
 from snndense.models.layers import IF, LIF, PLIF, neurons
 
 NEURONS = {
-    'lif': (LIF, dict(tau=1.7)),
+    'lif': (LIF, dict(tau=2.0)),
+    'lif_other_tau': (LIF, dict(tau=1.7)),
     'lif_input_not_decayed': (LIF, dict(tau=3.0, decay_input=False)),
     'plif': (PLIF, dict(init_tau=3.0)),
     'plif_input_not_decayed': (PLIF, dict(decay_input=False)),

@@ -68,9 +68,13 @@ class SpikingNeuron(nn.Module):
         """Emitted values of a whole sequence, ``(T, N, ...) -> (T, N, ...)``."""
         raise NotImplementedError
 
-    def resting_membrane(self, x_seq: Tensor, value: float = 0.0) -> Tensor:
+    @staticmethod
+    def membrane_dtype(x_seq: Tensor) -> torch.dtype:
         # spikingjelly's kernels hold the membrane in float32 under half precision
-        dtype = torch.promote_types(x_seq.dtype, torch.float32)
+        return torch.promote_types(x_seq.dtype, torch.float32)
+
+    def resting_membrane(self, x_seq: Tensor, value: float = 0.0) -> Tensor:
+        dtype = self.membrane_dtype(x_seq)
         return torch.full_like(x_seq[0], value, dtype=dtype, requires_grad=False)
 
     def extra_repr(self) -> str:
@@ -212,11 +216,17 @@ class LIF(BinaryNeuron):
         if self.v_reset != 0 or not self.decay_input:
             super().fire_into(out, x_seq)
             return
-        # the same values in a third of the kernel's time: attention maps of 10**9
+        # the same values in a fourth of the kernel's time: attention maps of 10**9
         # elements pass through here
-        v = self.resting_membrane(x_seq)
-        for x, spikes in zip(x_seq.to(v.dtype), out, strict=True):
-            v.add_((x - v).div_(self.tau))
+        is_power_of_two = math.frexp(self.tau)[0] == 0.5
+        v = None
+        for x, spikes in zip(x_seq.to(self.membrane_dtype(x_seq)), out, strict=True):
+            if v is None:
+                v = x / self.tau  # from rest
+            elif is_power_of_two:  # then a product is as exact as the quotient
+                v.add_(x - v, alpha=1 / self.tau)
+            else:
+                v.add_((x - v).div_(self.tau))
             torch.ge(v, self.v_threshold, out=spikes)
             v.addcmul_(spikes, v, value=-1)  # 0 after a spike
 
