@@ -29,7 +29,7 @@ def mmdet_scope() -> Iterator[None]:
 
 CONFIGS = [
     pytest.param(block, id=f'{path}-{index}')
-    for path in ('README.md', 'docs/swap_a_backbone.md')
+    for path in ('README.md', 'docs/swap_a_backbone.md', 'docs/lsformer.md')
     for index, block in enumerate(blocks(path))
     if block.startswith('_base_')
 ]
