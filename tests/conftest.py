@@ -6,12 +6,21 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import MODELS, DefaultScope, init_default_scope
 
 from snndense.datasets import DigitScenesSettings, make_digit_scenes
 
 ROOT = Path(__file__).parents[1]
 HOSTS = dict(det='mmdet', seg='mmseg', cls='mmpretrain')
+
+
+@pytest.fixture(autouse=True)
+def own_default_scope() -> Iterator[None]:
+    """Runners and tools set a scope for the whole process; no test inherits it."""
+    before = dict(DefaultScope._instance_dict)
+    yield
+    DefaultScope._instance_dict.clear()
+    DefaultScope._instance_dict.update(before)
 
 
 @pytest.fixture(scope='session')
