@@ -91,14 +91,21 @@ def shrink(cfg: Config) -> Config:
     """The same detector, a block per stage and 32 channels wide."""
     backbone = cfg.model.backbone
     backbone_class = MODELS.get(backbone.type)
-    arch = backbone_class.resolve_arch(backbone.get('arch', 'l'))
-    heads = arch['num_heads']
-    if isinstance(heads, int):
-        heads = (heads,) * len(arch['embed_dims'])
-    backbone.embed_dims = tuple(
-        index * number for index, number in enumerate(heads, start=1)
+    arch = backbone_class.resolve_arch(
+        backbone.get('arch', 'l'), num_heads=backbone.get('num_heads')
     )
-    backbone.depths = (1,) * len(arch['depths'])
+    heads = arch['num_heads']
+    if isinstance(arch['depths'], int):  # blocks at one stride
+        backbone.update(embed_dims=8 * heads, depths=1)
+    else:
+        if isinstance(heads, int):
+            heads = (heads,) * len(arch['embed_dims'])
+        backbone.embed_dims = tuple(
+            index * number for index, number in enumerate(heads, start=1)
+        )
+        backbone.depths = (1,) * len(arch['depths'])
+    if 'group_size' in arch:
+        backbone.group_size = arch['mlp_ratio']  # divides every hidden width
 
     def narrow(node) -> None:
         if isinstance(node, (list, tuple)):
