@@ -1,10 +1,12 @@
 """Comparison with reference numbers recorded from published implementations."""
 
 from importlib.util import find_spec
+from pathlib import Path
 
 from . import meta_sdt, neurons, spikformer, spiking_resformer  # noqa: F401 (ports)
-from .compare import Report, check_parity
-from .fixture import Fixture
+from . import st_erf as _st_erf
+from .compare import OUTPUT_TOLERANCE, Report, check_parity
+from .fixture import FORMAT, Fixture, read_json
 from .port import Port, register_port
 
 if find_spec('mmdet') is not None:
@@ -12,4 +14,28 @@ if find_spec('mmdet') is not None:
 if find_spec('mmseg') is not None:
     from . import seg_heads  # noqa: F401
 
-__all__ = ['Fixture', 'Port', 'Report', 'check_parity', 'register_port']
+__all__ = [
+    'Fixture',
+    'Port',
+    'Report',
+    'check_file',
+    'check_parity',
+    'register_port',
+]
+
+
+def check_file(path: str | Path, tolerance: float = OUTPUT_TOLERANCE) -> Report:
+    """Compare one file of recorded numbers, whatever its format.
+
+    Args:
+        path (str | Path): A ``parity-v1`` file (:func:`check_parity`) or a
+            ``sterf-fixture-1`` one, whose maps have a tolerance of their own.
+        tolerance (float): Absolute tolerance on outputs. Defaults to 1e-8.
+
+    Raises:
+        FileNotFoundError, ValueError: If the file is neither or cannot be run.
+    """
+    data = read_json(path, FORMAT, _st_erf.FORMAT)
+    if data['format'] == _st_erf.FORMAT:
+        return _st_erf.check_st_erf(path)
+    return check_parity(path, tolerance)

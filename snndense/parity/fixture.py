@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+FORMAT = 'parity-v1'
+
 
 def make_input(shape: Sequence[int], seed: int, kind: str) -> Tensor:
     """Rebuild an input tensor of ``kind`` normal, binary or uniform, in float64."""
@@ -49,6 +51,25 @@ def make_parameter(key: str, shape: Sequence[int], gain: float) -> Tensor:
     return torch.from_numpy(np.array(a))
 
 
+def read_json(path: str | Path, *formats: str) -> dict:
+    """Read a fixture of one of the formats.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no JSON, or of another format.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f'no fixture at {path}')
+    try:
+        data = json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f'{path} is no JSON: {error}') from error
+    if not isinstance(data, dict) or data.get('format') not in formats:
+        raise ValueError(f'{path} is no fixture: expected format {formats}')
+    return data
+
+
 class Fixture:
     """One ``parity-v1`` file.
 
@@ -67,17 +88,9 @@ class Fixture:
     """
 
     def __init__(self, path: str | Path) -> None:
-        path = Path(path)
-        if not path.is_file():
-            raise FileNotFoundError(f'no fixture at {path}')
-        try:
-            data = json.loads(path.read_text())
-        except json.JSONDecodeError as error:
-            raise ValueError(f'{path} is no JSON: {error}') from error
-        if not isinstance(data, dict) or data.get('format') != 'parity-v1':
-            raise ValueError(f"{path} is no fixture: expected format 'parity-v1'")
+        data = read_json(path, FORMAT)
         self.data = data
-        self.name = path.stem
+        self.name = Path(path).stem
         self.source = data['source']
         self.kwargs = data['source'].get('kwargs', {})
         self.variant = data.get('variant', {})

@@ -3,16 +3,17 @@
 import argparse
 import sys
 
-from snndense.parity import check_parity
+from snndense.parity import check_file
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Run parity-v1 files: what the published class returned against '
         'what this package returns for the same weights and input, in float64, '
-        'outputs and gradients. Exits with 1 if any file fails or is unsupported.'
+        'outputs and gradients; and sterf-fixture-1 files: published receptive '
+        'fields. Exits with 1 if any file fails or is unsupported.'
     )
-    parser.add_argument('files', nargs='+', metavar='FILE', help='parity-v1 JSON files')
+    parser.add_argument('files', nargs='+', metavar='FILE', help='JSON files')
     parser.add_argument(
         '--tolerance',
         type=float,
@@ -27,7 +28,7 @@ def main() -> int:
     passed = 0
     for file in args.files:
         try:
-            report = check_parity(file, args.tolerance)
+            report = check_file(file, args.tolerance)
         except (ValueError, FileNotFoundError) as error:
             print(f'FAIL {file}: {error}', flush=True)
             continue

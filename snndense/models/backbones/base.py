@@ -11,6 +11,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ..layers import fold_time, mean_over_time, repeat_time
 
 OUT_MODES = ('mean', 'sequence')
+# how the families call the projection behind an attention, and the layer inside
+ATTENTION_PROJECTIONS = ('.proj', '.proj_conv')
+CONVOLUTIONS = ('conv', 'rep_conv')
 
 
 class SpikingBackbone(BaseModule):
@@ -199,6 +202,25 @@ class SpikingBackbone(BaseModule):
                 if isinstance(module, _BatchNorm):
                     module.eval()
         return self
+
+    def stage_outputs(self) -> list[str]:
+        """Names of the modules whose outputs are the maps of the stages, in order."""
+        return [f'stages.{index}' for index in range(self.num_stages)]
+
+    def erf_layers(self) -> list[str]:
+        """Names of the layers that receptive fields are measured at by default.
+
+        They are the output projections of the attentions, in front of their norm
+        and neuron, as in https://arxiv.org/abs/2510.21403.
+        """
+        found = []
+        for name, module in self.named_modules():
+            if not name.endswith(ATTENTION_PROJECTIONS):
+                continue
+            while inner := [k for k, _ in module.named_children() if k in CONVOLUTIONS]:
+                name, module = f'{name}.{inner[0]}', getattr(module, inner[0])
+            found.append(name)
+        return found
 
     @abstractmethod
     def block_prefixes(self) -> list[str]:

@@ -128,7 +128,7 @@ class AttentionBlock(nn.Module):
 
 
 class MetaSDTStage(nn.Module):
-    """One step of the pyramid: downsampling, then blocks."""
+    """One step of the pyramid: ``downsample``, called by the backbone, and blocks."""
 
     def __init__(self, downsample: SpikeConv, blocks: list, with_cp: bool) -> None:
         super().__init__()
@@ -136,7 +136,7 @@ class MetaSDTStage(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         self.with_cp = with_cp
 
-    def forward_blocks(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         for block in self.blocks:
             if self.with_cp and self.training and torch.is_grad_enabled():
                 x = checkpoint_module(block, x)
@@ -344,10 +344,10 @@ class MetaSDT(SpikingBackbone):
 
     def forward_stages(self, inputs: Tensor) -> Iterator[Tensor]:
         x = self.encode(inputs, self.stages[0].downsample)  # (T*N, C/2, H/2, W/2)
-        x = self.stages[0].forward_blocks(x)
+        x = self.stages[0](x)
         yield x
         for stage in self.stages[1:]:
-            x = stage.forward_blocks(stage.downsample(x))
+            x = stage(stage.downsample(x))
             yield x
 
     def stage_modules(self, index: int) -> list[nn.Module]:

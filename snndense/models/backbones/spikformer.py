@@ -362,5 +362,12 @@ class Spikformer(SpikingBackbone):
             modules += [self.position, self.blocks]
         return modules
 
+    def stage_outputs(self) -> list[str]:
+        names = [f'patch_embed.{index}' for index in range(self.num_stages)]
+        names[0] += '.fire'  # the first convolution is called before time unfolds
+        if len(self.blocks) > 0:
+            names[-1] = f'blocks.{len(self.blocks) - 1}'
+        return names
+
     def block_prefixes(self) -> list[str]:
         return [f'blocks.{index}.' for index in range(len(self.blocks))]

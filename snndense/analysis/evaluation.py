@@ -1,0 +1,51 @@
+"""A model in evaluation, differentiable in its input, and as it was afterwards."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from spikingjelly.activation_based.base import MemoryModule
+from torch import nn
+
+
+@contextmanager
+def differentiable_evaluation(model: nn.Module) -> Iterator[None]:
+    """Evaluate a model whose input needs a gradient and whose parameters do not.
+
+    Norms, dropout and stochastic depth are in evaluation mode. So are the neurons of
+    this package, which are differentiable there and whose bounds may differ in
+    training; those of spikingjelly are in training mode, since older ones have no
+    gradient in evaluation. Gradient checkpointing is off, because it hides layers
+    from ``torch.autograd.grad``. Afterwards every flag is what it was, and so are
+    the states of stateful modules.
+    """
+    modules = list(model.modules())
+    training = [module.training for module in modules]
+    checkpointed = [m for m in modules if getattr(m, 'with_cp', False) is True]
+    learned = [p for p in model.parameters() if p.requires_grad]
+    stateful = [m for m in modules if isinstance(m, MemoryModule)]
+    states = [dict(m._memories) for m in stateful]
+    try:
+        for module in modules:
+            # not module.eval(): backbones override it
+            module.training = isinstance(module, MemoryModule)
+        for module in checkpointed:
+            module.with_cp = False
+        for parameter in learned:
+            parameter.requires_grad = False
+        yield
+    finally:
+        for module, mode in zip(modules, training, strict=True):
+            module.training = mode
+        for module in checkpointed:
+            module.with_cp = True
+        for parameter in learned:
+            parameter.requires_grad = True
+        for module, state in zip(stateful, states, strict=True):
+            module._memories.update(state)
+
+
+def reset_states(model: nn.Module) -> None:
+    """Let stateful modules, such as spikingjelly's neurons, start from rest."""
+    for module in model.modules():
+        if isinstance(module, MemoryModule):
+            module.reset()
