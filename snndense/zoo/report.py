@@ -1,0 +1,127 @@
+"""The zoo in print: a table of entries, and everything about one."""
+
+import os
+import textwrap
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from .entries import Entry, PublishedWeights, zoo_root
+
+HEADER = ('config', 'task', 'family', 'params (M)', 'weights', 'reported', 'status')
+WIDTH = 88
+
+
+def format_table(rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> str:
+    """Rows of cells as aligned columns.
+
+    Args:
+        rows (Iterable[Sequence[str]]): The rows; the first one is the header and gets
+            a rule below it.
+        right (Iterable[int]): Columns to align to the right. Defaults to none.
+    """
+    rows = [tuple(row) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    rows.insert(1, tuple('-' * width for width in widths))
+    return '\n'.join(
+        '  '.join(
+            cell.rjust(width) if index in right else cell.ljust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
+
+
+def list_entries(entries: Iterable[Entry]) -> str:
+    """A table with a line per entry; what is unknown is empty."""
+    rows = [
+        (
+            entry.stem,
+            entry.task,
+            entry.family,
+            f'{entry.parameters / 1e6:.3f}',
+            'published' if entry.published else '',
+            '; '.join(map(str, entry.results)),
+            ', '.join(dict.fromkeys(result.status for result in entry.results)),
+        )
+        for entry in entries
+    ]
+    return format_table([HEADER, *rows], right=(3,))
+
+
+def describe_entry(entry: Entry) -> str:
+    """Everything about an entry: numbers, weights, commands and the config itself."""
+    fields = {
+        'name': entry.name,
+        'config': shown(entry.config_path),
+        'family': entry.family,
+        'paper': f'{entry.paper["Title"]}, {entry.paper["URL"]}',
+        'parameters': f'{entry.parameters:,}',
+    }
+    fields.update({key.lower(): str(value) for key, value in entry.training.items()})
+    sections = [_fields(fields)]
+    for result in entry.results:
+        sections.append(
+            _fields({'reported': str(result), result.status: result.source})
+        )
+    if not entry.results:
+        sections.append('No number is reported for this model.')
+    sections.append(_describe_published(entry.published))
+    traps = (*(entry.published.traps if entry.published else ()), *entry.traps)
+    if traps:
+        sections.append('To look out for\n' + format_traps(traps))
+    sections.append(f'Evaluate\n{format_commands(entry)}')
+    text = entry.config_path.read_text(encoding='utf-8').rstrip()
+    sections.append(f'Config\n{textwrap.indent(text, "  ")}')
+    return '\n\n'.join(sections)
+
+
+def _describe_published(published: PublishedWeights | None) -> str:
+    if published is None:
+        return 'No published weights of this model are known.'
+    fields = {
+        'weights': published.weights,
+        'stated in': published.stated_in,
+        'file names': ', '.join(published.file_names)
+        + (f' (from {published.file_names_from})' if published.file_names else ''),
+        'sha256': f'{published.sha256} (from {published.sha256_from})'
+        if published.sha256
+        else '',
+        'backbone': format_arguments(published.backbone),
+    }
+    return f'Published weights\n{textwrap.indent(_fields(fields), "  ")}'
+
+
+def _fields(fields: dict[str, str]) -> str:
+    width = max(map(len, fields))
+    return '\n'.join(
+        f'{key.ljust(width)}  {value}'.rstrip() for key, value in fields.items()
+    )
+
+
+def format_traps(traps: Iterable[str]) -> str:
+    """Sentences as a list of wrapped lines."""
+    style = dict(width=WIDTH, initial_indent='  - ', subsequent_indent='    ')
+    return '\n'.join(textwrap.fill(trap, **style) for trap in traps)
+
+
+def format_arguments(config: dict) -> str:
+    """A config with ``type`` as the call that it stands for."""
+    arguments = dict(config)
+    name = arguments.pop('type')
+    return f'{name}({", ".join(f"{k}={v!r}" for k, v in arguments.items())})'
+
+
+def format_commands(entry: Entry) -> str:
+    """The commands that check and evaluate weights of an entry."""
+    test = shown(zoo_root() / 'tools/test.py')
+    commands = (
+        'python -m snndense.zoo check FILE',
+        f'python {test} {shown(entry.config_path)} FILE',
+    )
+    return textwrap.indent('\n'.join(commands), '  ')
+
+
+def shown(path: Path) -> str:
+    """A path as it is typed: relative to the current folder if it lies below it."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith(os.pardir) else relative
