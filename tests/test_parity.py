@@ -10,7 +10,13 @@ import torch
 from torch import nn
 
 from snndense.checkpoints.meta_sdt import META_SDT_CLASSIFIER
-from snndense.models.backbones import MetaSDT
+from snndense.checkpoints.sdt_v3_large import (
+    SDT_V3_LARGE,
+    SDT_V3_LARGE_CLASSIFIER,
+    find_wide_rep_conv_norms,
+    recognise_sdt_v3_large,
+)
+from snndense.models.backbones import MetaSDT, SDTV3Large
 from snndense.parity import Fixture, check_parity
 
 DATA = Path(__file__).parent / 'data'
@@ -21,6 +27,7 @@ BACKBONES = [
     path
     for family in ('sdtv2', 'sdtv3', 'meta_sdt')
     for path in sorted((DATA / 'manifests').glob(f'manifest_{family}_*.json'))
+    if 'large' not in path.stem
 ]
 
 
@@ -116,3 +123,42 @@ def test_key_list_of_published_size(path):
         k: v.shape for k, v in ours.items()
     }
     assert sum(p.numel() for p in model.parameters()) == manifest['params']
+
+
+@pytest.mark.parametrize('arch', SDTV3Large.arch_settings)
+def test_key_list_of_large_size(arch):
+    pytest.importorskip('mmpretrain')
+    from snndense.models.cls import SpikeLinearClsHead
+
+    path = DATA / f'manifests/manifest_sdtv3_large_{arch}.json'
+    manifest = json.loads(path.read_text())
+    with torch.device('meta'):
+        published = {key: torch.empty(s) for key, s, _ in manifest['state_dict']}
+        backbone = SDTV3Large(arch)
+        head = SpikeLinearClsHead(1000, backbone.out_channels[-1], with_kd_head=True)
+    model = nn.ModuleDict(dict(backbone=backbone, head=head))
+    ours = {k: v.shape for k, v in model.state_dict().items()}
+    converted = SDT_V3_LARGE_CLASSIFIER.convert(published)
+    assert {k: v.shape for k, v in converted.items()} == ours
+    assert sum(p.numel() for p in model.parameters()) == manifest['params']
+    # the backbone alone, and its settings from keys and shapes
+    bare = {k: v for k, v in published.items() if not k.startswith('head')}
+    shapes = {k: v.shape for k, v in SDT_V3_LARGE.convert(bare).items()}
+    assert shapes == {k: v.shape for k, v in backbone.state_dict().items()}
+    found = recognise_sdt_v3_large(published)
+    assert found['arch'] == SDTV3Large.arch_settings[arch]
+    assert not find_wide_rep_conv_norms(published)
+
+
+def test_norms_of_the_released_83m_file_are_named():
+    path = DATA / 'manifests/manifest_sdtv3_large_83m.json'
+    entries = json.loads(path.read_text())['state_dict']
+    wide = [k for k, s, _ in entries if '.rep_conv.conv1.1.' in k and s]
+    weights = {
+        key: torch.empty([768] if key in wide else shape, device='meta')
+        for key, shape, _ in entries
+    }
+    assert len(wide) == 4 * 12
+    assert find_wide_rep_conv_norms(weights) == wide
+    nested = {f'backbone.{key}': value for key, value in weights.items()}
+    assert find_wide_rep_conv_norms(nested) == [f'backbone.{key}' for key in wide]

@@ -116,7 +116,10 @@ def test_declared_strides_are_true(load_config, name):
 @pytest.mark.parametrize('name', WITH_SPIKING_HEAD)
 def test_neurons_of_neck_and_head(load_small, name):
     model = MODELS.build(load_small(name).model)
-    is_v2, is_v3 = name.startswith('sdt_v2'), name.startswith('meta_sdt_conv')
+    is_v2, is_v3 = (
+        name.startswith('sdt_v2'),
+        name.startswith(('meta_sdt_conv', 'sdt_v3')),
+    )
     neuron = LIF if is_v2 or name.startswith('spiking_resformer') else IntegerLIF
     found = [
         module

@@ -16,6 +16,11 @@ from .dense_heads import DETECTOR
 from .key_map import KeyMap
 from .loading import KeyReport, compare_keys, get_state_dict, read_checkpoint
 from .meta_sdt import META_SDT, META_SDT_CLASSIFIER, recognise_meta_sdt
+from .sdt_v3_large import (
+    SDT_V3_LARGE,
+    SDT_V3_LARGE_CLASSIFIER,
+    recognise_sdt_v3_large,
+)
 from .seg_heads import SEGMENTOR
 
 TASKS = ('backbone', 'classifier', 'detector', 'segmentor')
@@ -44,6 +49,10 @@ FAMILIES = (
             detector=DETECTOR,
             segmentor=SEGMENTOR,
         ),
+    ),
+    Family(
+        recognise_sdt_v3_large,
+        dict(backbone=SDT_V3_LARGE, classifier=SDT_V3_LARGE_CLASSIFIER),
     ),
 )
 

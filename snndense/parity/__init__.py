@@ -3,7 +3,13 @@
 from importlib.util import find_spec
 from pathlib import Path
 
-from . import meta_sdt, neurons, spikformer, spiking_resformer  # noqa: F401 (ports)
+from . import (  # noqa: F401 (ports)
+    meta_sdt,
+    neurons,
+    sdt_v3_large,
+    spikformer,
+    spiking_resformer,
+)
 from . import st_erf as _st_erf
 from .compare import OUTPUT_TOLERANCE, Report, check_parity
 from .fixture import FORMAT, Fixture, read_json

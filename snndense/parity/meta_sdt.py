@@ -8,6 +8,8 @@ from snndense.models.backbones.meta_sdt_attention import (
     RepConv,
     SpikeDrivenSelfAttention,
     SpikeMLP,
+    conv_projection,
+    rep_conv_projection,
 )
 from snndense.models.backbones.meta_sdt_mixers import SepConv, SpikeSepConv
 from snndense.models.layers import LIF, IntegerLIF, SpikeConv, SpikingNeuron
@@ -139,7 +141,7 @@ def attention(fixture: Fixture) -> Port:
         heads,
         value_ratio=fixture.kwargs.get('lamda_ratio', 1),
         scale=scale,
-        with_rep_conv=with_rep_conv,
+        projection=rep_conv_projection if with_rep_conv else conv_projection,
         attn_threshold=0.5 if with_rep_conv else None,
         **unit_cfg(fixture),
     )

@@ -54,7 +54,10 @@ PORTS: dict[str, Callable[[Fixture], Port]] = {}
 
 
 def register_port(*upstream_classes: str) -> Callable:
-    """Register a function ``fixture -> Port`` for upstream class names."""
+    """Register a function ``fixture -> Port`` for upstream class names.
+
+    Where two upstreams use a name, ``'end/of/the/path.py:Name'`` tells which is meant.
+    """
 
     def register(builder: Callable[[Fixture], Port]) -> Callable[[Fixture], Port]:
         for name in upstream_classes:
@@ -66,13 +69,23 @@ def register_port(*upstream_classes: str) -> Callable:
     return register
 
 
+def find_port(fixture: Fixture) -> Optional[Callable[[Fixture], Port]]:
+    """The port of an upstream class; one that names the file goes first."""
+    for name, builder in PORTS.items():
+        path, _, cls = name.rpartition(':')
+        is_file = path and fixture.upstream_path.endswith(path)
+        if is_file and cls == fixture.upstream_class:
+            return builder
+    return PORTS.get(fixture.upstream_class)
+
+
 def build_port(fixture: Fixture) -> Port:
     """Build the port that a fixture's ``source`` asks for.
 
     Raises:
         ValueError: If no port covers the upstream class.
     """
-    builder = PORTS.get(fixture.upstream_class)
+    builder = find_port(fixture)
     if builder is None:
         raise ValueError(
             f'unsupported: no port for upstream class {fixture.upstream_class!r} '

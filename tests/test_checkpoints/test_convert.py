@@ -82,6 +82,18 @@ def test_safetensors_are_read(srb_weights, tmp_path):
     assert len(torch.load(target, weights_only=True)['state_dict']) == len(srb_weights)
 
 
+@pytest.mark.parametrize('arch', ['83m', '173m'])
+def test_large_models_are_told_from_the_keys(arch):
+    entries = key_list(f'manifest_sdtv3_large_{arch}')
+    weights = {key: torch.empty(s, device='meta') for key, s, _ in entries}
+    published = recognise(weights)
+    assert published.task == 'classifier'
+    assert published.backbone['type'] == 'snndense.SDTV3Large'
+    with torch.device('meta'):
+        keys = set(MODELS.build(published.backbone).state_dict())
+    assert keys == set(published.backbone_weights)
+
+
 @pytest.mark.parametrize(
     ('name', 'task', 'expected'),
     [

@@ -25,6 +25,13 @@ SPIKING_RESFORMER = dict(
     num_heads=(1, 2, 4),
     group_size=8,
 )
+SDT_V3_LARGE = dict(
+    embed_dims=(8, 8, 16),
+    depths=(1, 1, 2, 2),
+    num_heads=2,
+    mlp_ratio=2,
+    layer_scale_init_value=0.5,
+)
 SPIKFORMER = dict(embed_dims=16, depths=2, num_heads=2, mlp_ratio=2, time_steps=2)
 
 # class name -> variant -> arguments; one block more than one somewhere, few channels
@@ -52,6 +59,11 @@ TINY = {
             LSFORMER, attn='global', shortcut='sew', spool='max', time_steps=2
         ),
         'integer': dict(LSFORMER, time_steps=1, neuron_cfg=dict(type='IntegerLIF')),
+    },
+    'SDTV3Large': {
+        '83m': dict(SDT_V3_LARGE),
+        '173m': dict(SDT_V3_LARGE, arch='173m', layer_scale_init_value=0.0),
+        't2': dict(SDT_V3_LARGE, time_steps=2),
     },
     'Spikformer': {
         'imagenet': dict(SPIKFORMER, arch='8_384'),

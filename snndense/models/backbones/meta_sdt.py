@@ -1,6 +1,5 @@
 """Meta-SDT: SDT-V2, SDT-V3 and the ST-ERF models on one five-step pyramid."""
 
-from collections.abc import Iterator
 from typing import Optional
 
 import torch
@@ -8,10 +7,15 @@ from torch import Tensor, nn
 
 from snndense.registry import MODELS
 
-from ..layers import DropPath, SpikeConv, checkpoint_module
-from .base import SpikingBackbone
-from .meta_sdt_attention import SpikeDrivenSelfAttention, SpikeMLP
+from ..layers import DropPath, SpikeConv
+from .meta_sdt_attention import (
+    SpikeDrivenSelfAttention,
+    SpikeMLP,
+    conv_projection,
+    rep_conv_projection,
+)
 from .meta_sdt_mixers import SRB, ConvMixer, MLPixer, SepConv, SpikeSepConv
+from .meta_sdt_pyramid import MetaSDTPyramid, MetaSDTStage
 
 MIXERS = ('conv', 'mlpixer', 'srb', 'attention')
 VERSIONS = ('v2', 'v3')
@@ -95,14 +99,17 @@ class AttentionBlock(nn.Module):
         super().__init__()
         if version == 'v2':
             attention = dict(
-                value_ratio=1, scale=0.125, with_rep_conv=True, attn_threshold=0.5
+                value_ratio=1,
+                scale=0.125,
+                projection=rep_conv_projection,
+                attn_threshold=0.5,
             )
             branches = {}
         else:
             attention = dict(
                 value_ratio=4,
                 scale=attn_factor * (dim // num_heads) ** -0.5,
-                with_rep_conv=False,
+                projection=conv_projection,
                 attn_threshold=None,
             )
             branches = {'sep_conv': SpikeSepConv(dim, 3, **unit_cfg)}
@@ -127,24 +134,6 @@ class AttentionBlock(nn.Module):
         return x
 
 
-class MetaSDTStage(nn.Module):
-    """One step of the pyramid: ``downsample``, called by the backbone, and blocks."""
-
-    def __init__(self, downsample: SpikeConv, blocks: list, with_cp: bool) -> None:
-        super().__init__()
-        self.downsample = downsample
-        self.blocks = nn.ModuleList(blocks)
-        self.with_cp = with_cp
-
-    def forward(self, x: Tensor) -> Tensor:
-        for block in self.blocks:
-            if self.with_cp and self.training and torch.is_grad_enabled():
-                x = checkpoint_module(block, x)
-            else:
-                x = block(x)
-        return x
-
-
 def _arch(embed_dims: tuple, version: str) -> dict:
     return dict(
         embed_dims=embed_dims,
@@ -156,7 +145,7 @@ def _arch(embed_dims: tuple, version: str) -> dict:
 
 
 @MODELS.register_module()
-class MetaSDT(SpikingBackbone):
+class MetaSDT(MetaSDTPyramid):
     """Spike-driven meta-transformer with a choice of channel mixer.
 
     One class for Meta-SpikeFormer (SDT-V2, https://arxiv.org/abs/2404.03663),
@@ -341,21 +330,3 @@ class MetaSDT(SpikingBackbone):
             raise ValueError(
                 f'widths {attended} must be multiples of num_heads={heads}'
             )
-
-    def forward_stages(self, inputs: Tensor) -> Iterator[Tensor]:
-        x = self.encode(inputs, self.stages[0].downsample)  # (T*N, C/2, H/2, W/2)
-        x = self.stages[0](x)
-        yield x
-        for stage in self.stages[1:]:
-            x = stage(stage.downsample(x))
-            yield x
-
-    def stage_modules(self, index: int) -> list[nn.Module]:
-        return [self.stages[index]]
-
-    def block_prefixes(self) -> list[str]:
-        return [
-            f'stages.{i}.blocks.{j}.'
-            for i, stage in enumerate(self.stages)
-            for j in range(len(stage.blocks))
-        ]

@@ -6,6 +6,7 @@ a widened value.
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Optional
 
 import torch
@@ -63,6 +64,22 @@ class RepConv(nn.Module):
         return self.norm(self.pwconv2(self.dwconv(x)))
 
 
+def conv_projection(in_channels: int, out_channels: int, norm_cfg: dict) -> nn.Module:
+    """Projection of SDT-V3's attention: 1x1 convolution, norm."""
+    return SpikeConv(in_channels, out_channels, 1, norm_cfg=norm_cfg)
+
+
+def rep_conv_projection(
+    in_channels: int, out_channels: int, norm_cfg: dict
+) -> nn.Module:
+    """Projection of SDT-V2's attention: :class:`RepConv`, norm; keeps the width."""
+    layers = OrderedDict(
+        rep_conv=RepConv(out_channels, norm_cfg),
+        norm=build_norm(norm_cfg, out_channels),
+    )
+    return nn.Sequential(layers)
+
+
 class SpikeDrivenSelfAttention(nn.Module):
     """``SN(q (k^T v) * scale)`` over spiking q, k, v; O(N) in the tokens.
 
@@ -71,8 +88,8 @@ class SpikeDrivenSelfAttention(nn.Module):
         num_heads (int): Heads h.
         value_ratio (int): Width of v over C. SDT-V3: 4; SDT-V2: 1.
         scale (float): Factor on the attention result.
-        with_rep_conv (bool): Whether the four projections are RepConv + norm
-            (SDT-V2) instead of 1x1 convolution + norm (SDT-V3).
+        projection (callable): Makes each of the four projections from ``(in_channels,
+            out_channels, norm_cfg)``; no neuron inside.
         attn_threshold (float, optional): Threshold of the neuron after the
             attention when it differs (SDT-V2: 0.5).
         neuron_cfg (dict): Neuron.
@@ -89,7 +106,7 @@ class SpikeDrivenSelfAttention(nn.Module):
         *,
         value_ratio: int,
         scale: float,
-        with_rep_conv: bool,
+        projection: Callable[[int, int, dict], nn.Module],
         attn_threshold: Optional[float],
         neuron_cfg: dict,
         norm_cfg: dict,
@@ -99,28 +116,19 @@ class SpikeDrivenSelfAttention(nn.Module):
         if dim % num_heads:
             raise ValueError(f'{dim=} is not divisible by {num_heads=}')
 
-        def projection(in_channels: int, out_channels: int) -> nn.Module:
-            if with_rep_conv:
-                layers = OrderedDict(
-                    rep_conv=RepConv(out_channels, norm_cfg),
-                    norm=build_norm(norm_cfg, out_channels),
-                )
-                return nn.Sequential(layers)
-            return SpikeConv(in_channels, out_channels, 1, norm_cfg=norm_cfg)
-
         self.num_heads = num_heads
         self.scale = scale
         value_dim = value_ratio * dim
         self.neuron = build_neuron(neuron_cfg, time_steps)
-        self.q_conv = projection(dim, dim)
-        self.k_conv = projection(dim, dim)
-        self.v_conv = projection(dim, value_dim)
+        self.q_conv = projection(dim, dim, norm_cfg)
+        self.k_conv = projection(dim, dim, norm_cfg)
+        self.v_conv = projection(dim, value_dim, norm_cfg)
         self.q_neuron = build_neuron(neuron_cfg, time_steps)
         self.k_neuron = build_neuron(neuron_cfg, time_steps)
         self.v_neuron = build_neuron(neuron_cfg, time_steps)
         threshold = {} if attn_threshold is None else {'v_threshold': attn_threshold}
         self.attn_neuron = build_neuron(neuron_cfg, time_steps, **threshold)
-        self.proj_conv = projection(value_dim, dim)
+        self.proj_conv = projection(value_dim, dim, norm_cfg)
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[2:]

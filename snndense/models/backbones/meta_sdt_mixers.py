@@ -102,7 +102,8 @@ class ConvMixer(nn.Module):
     Args:
         dim (int): Channels C.
         mlp_ratio (int): Hidden width over C.
-        **unit_cfg: ``neuron_cfg``, ``norm_cfg`` and ``time_steps``.
+        **unit_cfg: ``neuron_cfg``, ``norm_cfg`` and ``time_steps``; ``bias=True`` gives
+            the convolutions biases (SDT-V3 large).
 
     Shape: ``(T*N, C, H, W) -> (T*N, C, H, W)``.
     """

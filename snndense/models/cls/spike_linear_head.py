@@ -15,9 +15,9 @@ class SpikeLinearClsHead(LinearClsHead):
     """A neuron on the pooled features, a Linear layer, the mean over time.
 
     The head of SDT-V2 (``LIF``), SDT-V3 and Meta-SDT (``IntegerLIF`` with
-    ``norm=1``, so that the Linear layer reads integers 0..D), and of
-    SpikingResformer (no neuron, no bias). Put it behind a backbone with
-    ``out_mode='sequence'`` and ``GlobalAveragePooling``.
+    ``norm=1``, so that the Linear layer reads integers 0..D), of SpikingResformer (no
+    neuron, no bias) and of SDT-V3 large (``fc_reads_membranes``). Put it behind a
+    backbone with ``out_mode='sequence'`` and ``GlobalAveragePooling``.
 
     Args:
         num_classes (int): Number of classes.
@@ -30,10 +30,16 @@ class SpikeLinearClsHead(LinearClsHead):
         with_kd_head (bool): Whether a second Linear layer, trained on a teacher's
             labels (see :class:`DistilledClassifier`), reads the same spikes; the logits
             are the average of both. Defaults to False.
+        fc_reads_membranes (bool): Whether the first Linear layer reads the pooled
+            membranes and only the second (``with_kd_head``) the spikes, as published
+            for SDT-V3 large. Defaults to False.
         init_cfg (dict, optional): Defaults to truncated normal with std 0.02.
         **kwargs: See mmpretrain's ``LinearClsHead``.
 
     Shape: a tuple whose last entry is ``(T*N, C)`` -> logits ``(N, num_classes)``.
+
+    Raises:
+        ValueError: If ``fc_reads_membranes`` leaves the neuron without a reader.
     """
 
     def __init__(
@@ -47,12 +53,20 @@ class SpikeLinearClsHead(LinearClsHead):
         ),
         bias: bool = True,
         with_kd_head: bool = False,
+        fc_reads_membranes: bool = False,
         init_cfg: Optional[dict] = dict(  # noqa: B006 (read only)
             type='TruncNormal', layer='Linear', std=0.02, bias=0.0
         ),
         **kwargs,
     ) -> None:
         super().__init__(num_classes, in_channels, init_cfg=init_cfg, **kwargs)
+        if fc_reads_membranes and not (with_kd_head and neuron_cfg):
+            raise ValueError(
+                'fc_reads_membranes leaves the spikes to the second layer and needs '
+                'with_kd_head=True and a neuron_cfg; a head whose only layer reads '
+                'membranes has neuron_cfg=None'
+            )
+        self.fc_reads_membranes = fc_reads_membranes
         self.time_steps = time_steps
         self.neuron = build_neuron(neuron_cfg, time_steps) if neuron_cfg else None
         if not bias:
@@ -66,10 +80,11 @@ class SpikeLinearClsHead(LinearClsHead):
 
     def forward_pair(self, feats: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         """Logits of both layers (``with_kd_head``), ``(N, num_classes)`` each."""
-        features = self.pre_logits(feats)
-        return tuple(
-            mean_over_time(layer(features), self.time_steps)
-            for layer in (self.fc, self.fc_kd)
+        spikes = self.pre_logits(feats)
+        features = feats[-1] if self.fc_reads_membranes else spikes
+        return (
+            mean_over_time(self.fc(features), self.time_steps),
+            mean_over_time(self.fc_kd(spikes), self.time_steps),
         )
 
     def forward(self, feats: tuple[Tensor, ...]) -> Tensor:

@@ -330,7 +330,7 @@ class IntegerLIF(SpikingNeuron):
         tau (float): Time constant between steps, >= 1; 1 forgets the membrane.
             Unused at T = 1. Defaults to 4 / 3.
         rounding (str): ``'half_even'``, or ``'half_up'`` with a gradient strictly
-            inside (0, D), the rule of SDT-V3 large (T = 1 only).
+            inside (0, D), the rule of SDT-V3 large (T = 1 or ``tau=1`` only).
         **kwargs: See :class:`SpikingNeuron`.
 
     Raises:
@@ -357,10 +357,11 @@ class IntegerLIF(SpikingNeuron):
             raise ValueError(f'expected tau >= 1, but got {tau=}')
         if rounding not in ROUNDINGS:
             raise ValueError(f'expected rounding in {ROUNDINGS}, but got {rounding=}')
-        if rounding == 'half_up' and self.time_steps > 1:
+        if rounding == 'half_up' and self.time_steps > 1 and tau != 1:
             raise ValueError(
-                "rounding='half_up' is defined for one time step only, but got "
-                f'time_steps={self.time_steps}; use levels for more resolution'
+                "rounding='half_up' is defined for a membrane that is not carried from "
+                f'step to step, but got time_steps={self.time_steps} and {tau=}; set '
+                'tau=1'
             )
         self.levels = levels
         self.train_levels = train_levels or levels

@@ -94,6 +94,17 @@ def test_head_averages_both_outputs():
     torch.testing.assert_close(head((x,)), (logits + logits_kd) / 2)
 
 
+def test_first_layer_may_read_membranes():
+    head = build_head(with_kd_head=True, fc_reads_membranes=True)
+    x = 4 * torch.rand(3, CHANNELS)
+    logits, logits_kd = head.forward_pair((x,))
+    torch.testing.assert_close(logits, head.fc(x))
+    torch.testing.assert_close(logits_kd, head.fc_kd(x.round()))
+    for cfg in (dict(), dict(with_kd_head=True, neuron_cfg=None)):
+        with pytest.raises(ValueError, match='fc_reads_membranes'):
+            build_head(fc_reads_membranes=True, **cfg)
+
+
 def test_distillation_follows_truth_and_teacher():
     model = build_distilled(alpha=0.25)
     model.init_weights()

@@ -170,6 +170,12 @@ def test_integer_counts_at_halves_and_bounds(rounding, dtype):
     assert torch.equal(x, HALVES.to(dtype))  # not overwritten
 
 
+def test_half_up_steps_do_not_interact():
+    neuron = IntegerLIF(rounding='half_up', tau=1, time_steps=2)
+    counts = neuron(torch.stack([HALVES, HALVES.flip(0)])) * 4
+    assert counts.tolist() == [ROUNDED['half_up'][0], ROUNDED['half_up'][0][::-1]]
+
+
 @PRECISIONS
 @pytest.mark.parametrize('levels', (1, 4, 8))
 def test_integer_counts_are_those_of_spikingjelly(levels, dtype):
@@ -311,7 +317,7 @@ def test_as_activation_of_a_stock_layer(neuron_class):
         (IntegerLIF, dict(norm=0), 'norm > 0'),
         (IntegerLIF, dict(tau=0.5), 'tau >= 1'),
         (IntegerLIF, dict(rounding='up'), 'half_even.*half_up'),
-        (IntegerLIF, dict(rounding='half_up', time_steps=2), 'one time step only'),
+        (IntegerLIF, dict(rounding='half_up', time_steps=2), 'set tau=1'),
     ],
 )
 def test_settings_out_of_range(neuron_class, kwargs, message):

@@ -1,0 +1,54 @@
+"""The convolutional pyramid that the models of the SDT family share."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from ..layers import SpikeConv, checkpoint_module
+from .base import SpikingBackbone
+
+
+class MetaSDTStage(nn.Module):
+    """One step of the pyramid: ``downsample``, called by the backbone, and blocks."""
+
+    def __init__(self, downsample: SpikeConv, blocks: list, with_cp: bool) -> None:
+        super().__init__()
+        self.downsample = downsample
+        self.blocks = nn.ModuleList(blocks)
+        self.with_cp = with_cp
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.blocks:
+            if self.with_cp and self.training and torch.is_grad_enabled():
+                x = checkpoint_module(block, x)
+            else:
+                x = block(x)
+        return x
+
+
+class MetaSDTPyramid(SpikingBackbone):
+    """A backbone of :class:`MetaSDTStage`, one per tap, in ``self.stages``.
+
+    The first downsampling has no neuron in front: it reads the image.
+    """
+
+    stages: nn.ModuleList
+
+    def forward_stages(self, inputs: Tensor) -> Iterator[Tensor]:
+        x = self.encode(inputs, self.stages[0].downsample)  # (T*N, C/2, H/2, W/2)
+        x = self.stages[0](x)
+        yield x
+        for stage in self.stages[1:]:
+            x = stage(stage.downsample(x))
+            yield x
+
+    def stage_modules(self, index: int) -> list[nn.Module]:
+        return [self.stages[index]]
+
+    def block_prefixes(self) -> list[str]:
+        return [
+            f'stages.{i}.blocks.{j}.'
+            for i, stage in enumerate(self.stages)
+            for j in range(len(stage.blocks))
+        ]
