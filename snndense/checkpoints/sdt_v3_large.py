@@ -24,8 +24,14 @@ BLOCKS = (
     # pairs of 1x1 units, and the norm behind those of the attention
     (r'rep_conv\.conv(\d)\.0\.', r'rep_conv.pair.conv\1.conv.'),
     (r'rep_conv\.conv(\d)\.1\.', r'rep_conv.pair.conv\1.norm.'),
-    (r'attn\.(q|k|v|proj)_conv\.0\.conv(\d)\.0\.', r'attn.\1_conv.pair.conv\2.conv.'),
-    (r'attn\.(q|k|v|proj)_conv\.0\.conv(\d)\.1\.', r'attn.\1_conv.pair.conv\2.norm.'),
+    (
+        r'attn\.(q|k|v|proj)_conv\.0\.conv(\d)\.0\.',
+        r'attn.\1_conv.rep_conv.conv\2.conv.',
+    ),
+    (
+        r'attn\.(q|k|v|proj)_conv\.0\.conv(\d)\.1\.',
+        r'attn.\1_conv.rep_conv.conv\2.norm.',
+    ),
     (r'attn\.(q|k|v|proj)_conv\.1\.', r'attn.\1_conv.norm.'),
     (r'mlp\.fc(\d)_conv\.', r'mlp.fc\1.conv.'),
     (r'mlp\.fc(\d)_bn\.', r'mlp.fc\1.norm.'),

@@ -34,10 +34,9 @@ def pointwise_pair(
 
 def pair_projection(in_channels: int, out_channels: int, norm_cfg: dict) -> nn.Module:
     """Projection of the attention: :func:`pointwise_pair`, 1.5 times as wide, norm."""
+    hidden = int(1.5 * in_channels)
     layers = OrderedDict(
-        pair=pointwise_pair(
-            in_channels, int(1.5 * in_channels), out_channels, norm_cfg
-        ),
+        rep_conv=pointwise_pair(in_channels, hidden, out_channels, norm_cfg),
         norm=build_norm(norm_cfg, out_channels),
     )
     return nn.Sequential(layers)
