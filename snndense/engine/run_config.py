@@ -28,6 +28,19 @@ def set_work_dir(cfg: Config, work_dir: Optional[str], config_path: str) -> None
     cfg.work_dir = work_dir or default
 
 
+def different_keys(cfg: Config, path: str | Path) -> list[str]:
+    """In which settings a config differs from the file ``path`` of an earlier run.
+
+    Where a run resumes from (``load_from``, ``resume``) is no difference.
+    """
+    before, now = Config.fromfile(path).to_dict(), cfg.to_dict()
+    return [
+        key
+        for key in {**before, **now}
+        if key not in ('load_from', 'resume') and before.get(key) != now.get(key)
+    ]
+
+
 def enable_amp(cfg: Config) -> None:
     """Train with mixed precision.
 

@@ -1,7 +1,6 @@
 """Compose digit scenes, train a small spiking detector on them, show the result."""
 
 import argparse
-import json
 import os
 import time
 from pathlib import Path
@@ -21,6 +20,7 @@ from mmengine.runner import Runner
 
 from snndense.datasets import DigitScenesSettings, make_digit_scenes
 from snndense.engine import resume, run_config
+from snndense.engine.scalars import read_scalars
 from snndense.utils import cli
 
 ROOT = Path(__file__).parents[2]
@@ -118,12 +118,7 @@ def check_work_dir(cfg: Config, args: argparse.Namespace) -> None:
     written = args.work_dir / args.config.name
     if not written.exists():
         return
-    before, now = Config.fromfile(written).to_dict(), cfg.to_dict()
-    different = [
-        key
-        for key in {**before, **now}
-        if key not in ('load_from', 'resume') and before.get(key) != now.get(key)
-    ]
+    different = run_config.different_keys(cfg, written)
     if different:
         raise ValueError(
             f'{args.work_dir} holds a run whose config differs in '
@@ -140,19 +135,6 @@ def train(cfg: Config) -> Runner:
     except KeyboardInterrupt:
         raise SystemExit('\ninterrupted; the same command goes on from here') from None
     return runner
-
-
-def read_scalars(work_dir: Path) -> tuple[dict[int, dict], dict[int, dict]]:
-    """What was logged in this folder: by iteration in training, by epoch else."""
-    training, validation = {}, {}
-    for path in sorted(work_dir.glob('*/vis_data/scalars.json')):
-        for line in path.read_text().splitlines():
-            record = json.loads(line)
-            if 'loss' in record:
-                training[record['step']] = record
-            elif 'coco/bbox_mAP' in record:
-                validation[record['step']] = record
-    return dict(sorted(training.items())), dict(sorted(validation.items()))
 
 
 def plot(records: dict[int, dict], curves: dict[str, str], path: Path, **axes) -> None:

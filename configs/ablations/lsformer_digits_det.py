@@ -1,0 +1,18 @@
+# The two parts of LSFormer (re-design) against what they replace, in detection:
+#   python tools/misc/ablation.py configs/ablations/lsformer_digits_det.py
+config = '../det/lsformer_digits.py'
+metrics = {
+    'box AP': 'coco/bbox_mAP',
+    'box AP50': 'coco/bbox_mAP_50',
+    'mask AP': 'coco/segm_mAP',
+}
+variants = {
+    # SPooling, LS-SSA with the rates 1 and 2 at stride 4, 1 to 4 above
+    'baseline': dict(),
+    'max-pooling': dict(cfg_options=dict(model=dict(backbone=dict(spool='max')))),
+    'average-pooling': dict(cfg_options=dict(model=dict(backbone=dict(spool='avg')))),
+    'dilation-1': dict(cfg_options=dict(model=dict(backbone=dict(dilations=(1,))))),
+    'global-attention': dict(
+        cfg_options=dict(model=dict(backbone=dict(attn='global')))
+    ),
+}
