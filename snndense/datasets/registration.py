@@ -13,3 +13,5 @@ if find_spec('mmdet') is not None:
     from . import event_detection  # noqa: F401
 if find_spec('mmpretrain') is not None:
     from . import tiny_imagenet  # noqa: F401
+if find_spec('mmseg') is not None:
+    from . import foreground_iou  # noqa: F401

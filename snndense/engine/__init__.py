@@ -1,3 +1,4 @@
 from .checkpoint_hook import CheckpointHook
+from .layer_decay import LayerDecayOptimWrapperConstructor
 
-__all__ = ['CheckpointHook']
+__all__ = ['CheckpointHook', 'LayerDecayOptimWrapperConstructor']

@@ -3,6 +3,7 @@
 from typing import Optional
 
 from mmpretrain.models.heads import LinearClsHead
+from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from snndense.registry import MODELS
@@ -33,6 +34,9 @@ class SpikeLinearClsHead(LinearClsHead):
         fc_reads_membranes (bool): Whether the first Linear layer reads the pooled
             membranes and only the second (``with_kd_head``) the spikes, as published
             for SDT-V3 large. Defaults to False.
+        loss_per_step (bool): Whether the loss is the mean of the losses of the T
+            steps' logits, as in TET (https://arxiv.org/abs/2202.11946), instead of
+            the loss of their mean. Predictions are the same. Defaults to False.
         init_cfg (dict, optional): Defaults to truncated normal with std 0.02.
         **kwargs: See mmpretrain's ``LinearClsHead``.
 
@@ -40,6 +44,7 @@ class SpikeLinearClsHead(LinearClsHead):
 
     Raises:
         ValueError: If ``fc_reads_membranes`` leaves the neuron without a reader.
+        ValueError: For ``loss_per_step`` together with ``with_kd_head``.
     """
 
     def __init__(
@@ -54,6 +59,7 @@ class SpikeLinearClsHead(LinearClsHead):
         bias: bool = True,
         with_kd_head: bool = False,
         fc_reads_membranes: bool = False,
+        loss_per_step: bool = False,
         init_cfg: Optional[dict] = dict(  # noqa: B006 (read only)
             type='TruncNormal', layer='Linear', std=0.02, bias=0.0
         ),
@@ -67,6 +73,12 @@ class SpikeLinearClsHead(LinearClsHead):
                 'membranes has neuron_cfg=None'
             )
         self.fc_reads_membranes = fc_reads_membranes
+        if loss_per_step and with_kd_head:
+            raise ValueError(
+                'the loss of with_kd_head=True is that of DistilledClassifier; leave '
+                'loss_per_step out'
+            )
+        self.loss_per_step = loss_per_step
         self.time_steps = time_steps
         self.neuron = build_neuron(neuron_cfg, time_steps) if neuron_cfg else None
         if not bias:
@@ -92,3 +104,12 @@ class SpikeLinearClsHead(LinearClsHead):
             return mean_over_time(self.fc(self.pre_logits(feats)), self.time_steps)
         # upstream: training returns the pair; averaged here in both modes
         return sum(self.forward_pair(feats)) / 2  # (N, num_classes)
+
+    def loss(
+        self, feats: tuple[Tensor, ...], data_samples: list[DataSample], **kwargs
+    ) -> dict[str, Tensor]:
+        """Losses, see mmpretrain's ``ClsHead``."""
+        if not self.loss_per_step:
+            return super().loss(feats, data_samples, **kwargs)
+        logits = self.fc(self.pre_logits(feats))  # (T*N, num_classes)
+        return self._get_loss(logits, data_samples * self.time_steps, **kwargs)

@@ -105,6 +105,21 @@ def test_first_layer_may_read_membranes():
             build_head(fc_reads_membranes=True, **cfg)
 
 
+def test_loss_of_every_step():
+    torch.manual_seed(0)
+    neuron_cfg = dict(type='snndense.LIF')
+    head = build_head(time_steps=2, neuron_cfg=neuron_cfg, loss_per_step=True)
+    x, truth = 3 * torch.rand(2 * 3, CHANNELS), [0, 1, 2]
+    steps = head.fc(head.pre_logits((x,))).view(2, 3, CLASSES)
+    assert (steps[0] - steps[1]).abs().max() > 0
+    losses = [nn.functional.cross_entropy(s, torch.tensor(truth)) for s in steps]
+    found = head.loss((x,), samples(truth))['loss']
+    torch.testing.assert_close(found, sum(losses) / 2)
+    torch.testing.assert_close(head((x,)), steps.mean(0))
+    with pytest.raises(ValueError, match='leave loss_per_step out'):
+        build_head(loss_per_step=True, with_kd_head=True)
+
+
 def test_distillation_follows_truth_and_teacher():
     model = build_distilled(alpha=0.25)
     model.init_weights()
