@@ -2,5 +2,15 @@
 
 from .layers import TokenLayout
 from .st_erf import LayerERF, STERFResult, st_erf
+from .st_erf_plots import plot_areas, plot_erf, plot_profiles, plot_temporal
 
-__all__ = ['LayerERF', 'STERFResult', 'TokenLayout', 'st_erf']
+__all__ = [
+    'LayerERF',
+    'STERFResult',
+    'TokenLayout',
+    'plot_areas',
+    'plot_erf',
+    'plot_profiles',
+    'plot_temporal',
+    'st_erf',
+]

@@ -54,11 +54,14 @@ def radius_at(
 
 
 def radial_profile(erf: np.ndarray, position: tuple[float, float]) -> np.ndarray:
-    """Mean of the map over rings one pixel wide; entry r is about distance r."""
+    """Mean of the map over rings one pixel wide; entry r is about distance r.
+
+    NaN where a ring has no pixel, as may be at 0.
+    """
     rings = np.rint(_distances(erf.shape, position)).astype(int).ravel()
     counts = np.bincount(rings)
     sums = np.bincount(rings, erf.ravel())
-    return sums / np.maximum(counts, 1)
+    return np.divide(sums, counts, np.full(len(counts), np.nan), where=counts > 0)
 
 
 def effective_sigma(erf: np.ndarray) -> tuple[float, float]:
@@ -78,6 +81,17 @@ def area_fraction(erf: np.ndarray, eps: float) -> float:
     """Share of the pixels above ``eps`` times the maximum."""
     _check_map(erf)
     return float((erf > eps * erf.max()).mean())
+
+
+def contribution_area(erf: np.ndarray, quantile: float) -> float:
+    """Share of the pixels that, strongest first, hold a share of the map.
+
+    Unlike a radius it does not presume a round field.
+    """
+    _check_quantile(quantile)
+    _check_map(erf)
+    held = np.cumsum(np.sort(erf, axis=None)[::-1])
+    return float((np.searchsorted(held, quantile * held[-1]) + 1) / erf.size)
 
 
 def square_area(erf: np.ndarray, quantile: float) -> Optional[tuple[int, float]]:
@@ -123,15 +137,25 @@ def temporal_decay(profile: np.ndarray) -> Optional[float]:
     return float(np.polyfit(delays, np.log(profile[delays]), 1)[0])
 
 
-def describe(
-    erf: np.ndarray, position: tuple[float, float]
-) -> dict[str, Optional[float]]:
-    """The statistics that the tools print, of one map."""
+def describe(erf: np.ndarray, position: tuple[float, float]) -> Optional[dict]:
+    """The statistics of one map that the tools print; None if it is zero everywhere.
+
+    Returns:
+        dict[str, float | None]: ``radius_50``, ``radius_90`` (:func:`radius_at`) and
+        ``sigma`` (root mean square of :func:`effective_sigma`) in pixels; as shares
+        of the image, ``area_50``, ``area_90`` (:func:`contribution_area`),
+        ``area_above_1pct`` (:func:`area_fraction`) and ``square_50``
+        (:func:`square_area` of the map over its maximum).
+    """
+    if not erf.any():
+        return None
     square = square_area(erf / erf.max(), 0.5)
     return dict(
         radius_50=radius_at(erf, position, 0.5),
         radius_90=radius_at(erf, position, 0.9),
         sigma=math.hypot(*effective_sigma(erf)) / math.sqrt(2),
+        area_50=contribution_area(erf, 0.5),
+        area_90=contribution_area(erf, 0.9),
         area_above_1pct=area_fraction(erf, 0.01),
         square_50=None if square is None else square[1],
     )

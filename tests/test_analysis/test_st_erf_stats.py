@@ -49,6 +49,14 @@ def test_sigma_of_a_gaussian():
     assert stats.effective_sigma(3 * erf) == pytest.approx((5, 8), rel=1e-3)
 
 
+def test_contribution_area():
+    erf = np.array([[4.0, 0.0, 3.0], [1.0, 1.0, 1.0]])
+    assert stats.contribution_area(erf, 0.4) == pytest.approx(1 / 6)
+    assert stats.contribution_area(erf, 0.5) == pytest.approx(2 / 6)
+    assert stats.contribution_area(erf, 0.9) == pytest.approx(4 / 6)
+    assert stats.contribution_area(np.ones((4, 5)), 1) == 1
+
+
 def test_area_fraction():
     erf = np.array([[1.0, 0.5], [0.02, 0.0]])
     assert stats.area_fraction(erf, 0.01) == 0.75
@@ -69,6 +77,8 @@ def test_radial_profile():
     profile = stats.radial_profile(disc(21, 4), (10, 10))
     assert profile[:4].tolist() == [1, 1, 1, 1]
     assert not profile[6:].any()
+    between = stats.radial_profile(disc(21, 4), (9.5, 9.5))
+    assert np.isnan(between[0]) and between[1] == 1
 
 
 def test_temporal_profile():
@@ -91,6 +101,7 @@ def test_description_does_not_depend_on_the_scale():
     # of a Gaussian, half lies within 1.177 sigma
     assert found['radius_50'] == 5
     assert found['radius_90'] == 9
+    assert stats.describe(np.zeros((5, 5)), (2, 2)) is None
 
 
 def test_mistakes():
