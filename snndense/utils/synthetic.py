@@ -6,12 +6,24 @@ import torch
 from mmengine.model import BaseModel
 
 
+def _sample_shape(model: BaseModel, shape: tuple) -> tuple[int, ...]:
+    """Shape of one sample as a pipeline packs it: an image, or event frames."""
+    backbone = getattr(model, 'backbone', None)
+    channels = getattr(backbone, 'in_channels', 3)
+    preprocessor = model.data_preprocessor
+    if hasattr(preprocessor, 'time_steps'):  # mmdet carries frames as channels
+        return preprocessor.time_steps * channels, *shape
+    if type(preprocessor).__name__ == 'EventDataPreprocessor':
+        return backbone.time_steps, channels, *shape
+    return channels, *shape
+
+
 def _detection_batch(model: BaseModel, shape: tuple, batch_size: int) -> dict:
     from mmdet.testing import demo_mm_inputs
 
     return demo_mm_inputs(
         batch_size,
-        (3, *shape),
+        _sample_shape(model, shape),
         num_items=[5] * batch_size,
         num_classes=2,  # labels are drawn from 1..num_classes - 1
         with_mask=getattr(model, 'with_mask', False),
@@ -29,20 +41,19 @@ def _segmentation_batch(model: BaseModel, shape: tuple, batch_size: int) -> dict
         labels = torch.randint(0, 2, (1, *shape))
         sample = SegDataSample(gt_sem_seg=PixelData(data=labels), metainfo=metainfo)
         samples.append(sample)
-    return dict(inputs=_images(shape, batch_size), data_samples=samples)
+    return dict(inputs=_images(model, shape, batch_size), data_samples=samples)
 
 
 def _classification_batch(model: BaseModel, shape: tuple, batch_size: int) -> dict:
     from mmpretrain.structures import DataSample
 
     samples = [DataSample().set_gt_label(0) for _ in range(batch_size)]
-    return dict(inputs=_images(shape, batch_size), data_samples=samples)
+    return dict(inputs=_images(model, shape, batch_size), data_samples=samples)
 
 
-def _images(shape: tuple, batch_size: int) -> list:
-    return [
-        torch.randint(0, 256, (3, *shape), dtype=torch.uint8) for _ in range(batch_size)
-    ]
+def _images(model: BaseModel, shape: tuple, batch_size: int) -> list:
+    size = _sample_shape(model, shape)
+    return [torch.randint(0, 256, size, dtype=torch.uint8) for _ in range(batch_size)]
 
 
 BATCHES: dict[str, Callable] = {
@@ -55,7 +66,7 @@ BATCHES: dict[str, Callable] = {
 def synthetic_batch(
     model: BaseModel, scope: str, shape: tuple[int, int], batch_size: int
 ) -> dict:
-    """Random 8-bit images with random annotations, as a data loader yields them.
+    """Random 8-bit images or event frames with random annotations, as loaders yield.
 
     Pass it through ``model.data_preprocessor(batch, training)`` and call
     ``model(**batch, mode='loss' | 'predict')``.

@@ -357,7 +357,9 @@ def test_counted_operations(levels):
                 for name, operand in (('qk', q), ('av', v)):
                     count = operand[:, channel, y, x].sum() * levels
                     expected[name] += round(count.item()) * window
-    assert layer.count_ops(q, k, v) == expected
+    counted = layer.count_ops(*(x * levels for x in (q, k, v)))
+    assert {name: count.sops for name, count in counted.items()} == expected
+    assert counted['av'].mean_count == pytest.approx((v * levels).mean().item())
 
 
 @pytest.mark.parametrize(

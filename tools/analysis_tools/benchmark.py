@@ -34,6 +34,7 @@ from snndense.utils.benchmark import (
     measure,
     num_steps,
 )
+from snndense.utils.tables import format_table
 
 HEADER = ('contender', 'ms/image', 'min', 'images/s', 'peak MiB', 'time', 'memory')
 
@@ -124,7 +125,7 @@ def heading(args: argparse.Namespace) -> str:
 
 def table(measurements: list[Measurement], batch_size: int) -> str:
     first = measurements[0]
-    rows = [HEADER]
+    rows = []
     for entry in measurements:
         memory = entry.times_memory(first)
         peak = entry.peak_bytes
@@ -139,14 +140,7 @@ def table(measurements: list[Measurement], batch_size: int) -> str:
                 '-' if memory is None else f'{memory:.2f}x',
             )
         )
-    widths = [max(len(row[i]) for row in rows) for i in range(len(HEADER))]
-    return '\n'.join(
-        '  '.join(
-            cell.rjust(width) if i else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    )
+    return format_table(HEADER, rows)
 
 
 def main() -> None:

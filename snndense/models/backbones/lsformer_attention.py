@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..layers import SpikeConv, build_neuron, build_norm, linear_attention
+from ..layers.counting import SynapticOps
 from .lsformer_window import (
     check_dilations,
     check_window,
@@ -211,21 +212,30 @@ class LSSSA(SSA):
             scale=scale,
         )
 
-    def count_ops(self, q: Tensor, k: Tensor, v: Tensor) -> dict[str, int]:
-        """Synaptic operations of the attention, which operator counters don't see.
+    #: What an operation counter asks below is about this method; its elementwise
+    #: products are no operators that one could recognise.
+    counted_method = 'attend'
+
+    def count_macs(self, q: Tensor, k: Tensor, v: Tensor) -> dict[str, int]:
+        """Multiply-accumulates of the products with the keys and with the values."""
+        macs = q.numel() * self.window_size**2
+        return dict(qk=macs, av=macs)
+
+    def count_ops(self, q: Tensor, k: Tensor, v: Tensor) -> dict[str, SynapticOps]:
+        """Synaptic operations of the attention.
 
         A spike of q is added once for every key in its window, a spike of v once
         for every query that has it in its window. The offset term is a convolution
-        and visible.
+        and no part of this.
 
         Args:
-            q (Tensor): Emitted values of the q neuron, ``(T*N, C, H, W)``.
-            k (Tensor): Those of the k neuron; without influence on the count.
-            v (Tensor): Those of the v neuron.
+            q (Tensor): Spikes per element of the queries, ``(T*N, C, H, W)``.
+            k (Tensor): Those of the keys; without influence on the count.
+            v (Tensor): Those of the values.
 
         Returns:
-            dict[str, int]: Operations of the product with the keys (``'qk'``) and
-            with the values (``'av'``), of all samples and steps together.
+            dict[str, SynapticOps]: Operations of the product with the keys (``'qk'``)
+            and with the values (``'av'``), of all samples and steps together.
         """
         windows = [
             count_window(*q.shape[2:], self.window_size, rate).to(q.device)
@@ -233,12 +243,13 @@ class LSSSA(SSA):
         ]
         window = torch.stack(windows)  # (G, H, W)
 
-        def count(x: Tensor, neuron: nn.Module) -> int:
-            spikes = (x.double() * neuron.norm).round().sum(0)
+        def count(counts: Tensor) -> SynapticOps:
+            spikes = counts.sum(0, dtype=torch.float64)
             spikes = spikes.unflatten(0, (len(windows), -1)).sum(1)  # (G, H, W)
-            return int((spikes * window).sum())
+            rate = spikes.sum().item() / max(counts.numel(), 1)
+            return SynapticOps(round((spikes * window).sum().item()), rate)
 
-        return dict(qk=count(q, self.q_neuron), av=count(v, self.v_neuron))
+        return dict(qk=count(q), av=count(v))
 
     def extra_repr(self) -> str:
         return (

@@ -1,0 +1,184 @@
+"""Parameters and multiply-accumulates (MACs) of a model, layer by layer."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from typing import Optional
+
+import torch
+from mmengine.logging import print_log
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from snndense.utils.synthetic import synthetic_batch
+
+from .counter import OperatorCounter
+from .neurons import time_steps_of
+from .stages import stage_namer, sum_by_stage
+
+
+@dataclass(frozen=True)
+class LayerMacs:
+    """Multiply-accumulates of one operator of one layer.
+
+    Attributes:
+        name (str): Name of the layer in the model.
+        operator (str): ``'conv'``, ``'linear'``, ``'matmul'``, or what a layer that
+            counts for itself calls it.
+        stage (str): Part of the model that it is in.
+        macs (int): Multiply-accumulates of one time step, of all images together.
+    """
+
+    name: str
+    operator: str
+    stage: str
+    macs: int
+
+
+@dataclass(frozen=True)
+class MacReport:
+    """What a model costs in dense arithmetic.
+
+    Attributes:
+        params (int): Parameters.
+        macs (int): Multiply-accumulates of one time step: what the same network without
+            spikes computes.
+        time_steps (int): T of the model as it is configured.
+        input_shape (tuple[int]): Shape of the input.
+        layers (tuple[LayerMacs]): In order of execution.
+        uncounted (dict[str, int]): Operators that no rule covers, and their calls.
+    """
+
+    params: int
+    macs: int
+    time_steps: int
+    input_shape: tuple[int, ...]
+    layers: tuple[LayerMacs, ...]
+    uncounted: dict[str, int]
+
+    def stages(self) -> dict[str, int]:
+        """Multiply-accumulates per part of the model."""
+        return {k: v['macs'] for k, v in sum_by_stage(self.layers, 'macs').items()}
+
+    def as_dict(self) -> dict:
+        """For JSON."""
+        return {**asdict(self), 'stages': self.stages()}
+
+
+def num_params(model: nn.Module) -> int:
+    """Number of parameters, those shared between layers once."""
+    return sum(p.numel() for p in model.parameters())
+
+
+@contextmanager
+def single_step(model: nn.Module) -> Iterator[None]:
+    """Run a model with one time step in place of its T."""
+    steps = time_steps_of(model)
+    changed = {
+        module: module.time_steps
+        for module in model.modules()
+        if isinstance(getattr(module, 'time_steps', None), int)
+        and module.time_steps % steps == 0
+    }
+    try:
+        for module, before in changed.items():
+            module.time_steps = before // steps
+        yield
+    finally:
+        for module, before in changed.items():
+            module.time_steps = before
+
+
+def count_macs(
+    model: nn.Module, run: Callable[[], object], input_shape: tuple[int, ...] = ()
+) -> MacReport:
+    """Count the multiply-accumulates of what ``run`` executes.
+
+    Only shapes count, so ``run`` may work on fake tensors.
+
+    Args:
+        model (nn.Module): The model that ``run`` calls.
+        run (Callable): Runs it, or parts of it, in evaluation mode.
+        input_shape (tuple[int]): Noted in the report.
+    """
+    counter = OperatorCounter(model)
+    with torch.no_grad(), counter.counting():
+        run()
+    stage_of = stage_namer(model)
+    layers = tuple(
+        LayerMacs(name, operator, stage_of(name), tally.macs)
+        for (name, operator), tally in counter.tallies.items()
+        if tally.macs
+    )
+    return MacReport(
+        params=num_params(model),
+        macs=sum(layer.macs for layer in layers),
+        time_steps=time_steps_of(model),
+        input_shape=tuple(input_shape),
+        layers=layers,
+        uncounted={k: v for k, v in counter.uncounted.items() if v},
+    )
+
+
+def model_macs(
+    model: nn.Module, shape: tuple[int, int], *, scope: Optional[str] = None
+) -> MacReport:
+    """Count the multiply-accumulates of one image and one time step.
+
+    Where the model allows it, no value is computed. Detectors with a RoI head run on a
+    random image, with as many proposals as their ``test_cfg`` keeps; their mask head
+    gets the first 100, as in mmdet's own tool.
+
+    Args:
+        model (nn.Module): A backbone, or with ``scope`` a detector, segmentor or
+            classifier. Its mode is left as it is found.
+        shape (tuple[int, int]): Height and width of the image; a data preprocessor pads
+            it as in use.
+        scope (str, optional): Toolbox of a whole model: ``'mmdet'``, ``'mmseg'`` or
+            ``'mmpretrain'``.
+
+    Raises:
+        ValueError: For an unknown scope, or a shape that is not two positive numbers.
+    """
+    if len(shape) != 2 or min(shape) < 1:
+        raise ValueError(f'expected a height and a width >= 1, but got {shape=}')
+    was_training = model.training
+    model.eval()
+    try:
+        steps = time_steps_of(model)
+        with single_step(model):
+            args, kwargs = _made_up_input(model, shape, scope)
+            report = _count_without_values(model, args, kwargs)
+        return replace(report, time_steps=steps)
+    finally:
+        model.train(was_training)
+
+
+def _made_up_input(
+    model: nn.Module, shape: tuple[int, int], scope: Optional[str]
+) -> tuple[tuple, dict]:
+    if scope is not None:
+        batch = synthetic_batch(model, scope, shape, batch_size=1)
+        batch = model.data_preprocessor(batch, False)
+        return (batch['inputs'], batch['data_samples']), dict(mode='tensor')
+    reference = next(model.parameters(), torch.empty(0))
+    channels = getattr(model, 'in_channels', 3)
+    return (reference.new_empty(1, channels, *shape),), {}
+
+
+def _count_without_values(model: nn.Module, args: tuple, kwargs: dict) -> MacReport:
+    input_shape = tuple(args[0].shape)
+    try:
+        with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+            inputs = mode.from_tensor(args[0])
+            return count_macs(
+                model, lambda: model(inputs, *args[1:], **kwargs), input_shape
+            )
+    except Exception as error:  # whatever it is: the values were needed
+        print_log(
+            f'counting on numbers, since shapes do not do: {error}',
+            'current',
+            logging.DEBUG,
+        )
+    return count_macs(model, lambda: model(*args, **kwargs), input_shape)

@@ -1,0 +1,77 @@
+"""What layers tell an operation counter about themselves.
+
+A counter sees the operators that a layer calls. A layer whose arithmetic cannot be
+recognised in them, or that inference computes in another form, counts for itself: it
+defines ``count_macs(*operands)`` and ``count_ops(*counts)``, and names the method that
+they stand for in ``counted_method`` (without it: ``forward``). What that method calls
+is then not counted.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+class SynapticOps(NamedTuple):
+    """Additions that spikes cause in one operator.
+
+    Attributes:
+        sops (int): Additions of weights, of all samples and steps together.
+        mean_count (float): Mean spikes per element and step of the operand that causes
+            them.
+        weight_bytes (int): Bytes of weights that they read; 0 without weights.
+    """
+
+    sops: int
+    mean_count: float
+    weight_bytes: int = 0
+
+
+def count_conv_ops(
+    counts: Tensor,
+    weight_shape: tuple[int, ...],
+    *,
+    stride: tuple[int, ...] = (1, 1),
+    padding: tuple[int, ...] = (0, 0),
+    dilation: tuple[int, ...] = (1, 1),
+    groups: int = 1,
+    transposed: bool = False,
+    output_padding: tuple[int, ...] = (0, 0),
+) -> int:
+    """Additions of a convolution of spikes: the sum of its output with weights of 1.
+
+    Exact at borders, and for any stride, dilation and grouping. Convolution is linear,
+    so samples and the input channels of a group are added up first.
+
+    Args:
+        counts (Tensor): Spikes per element, integers, ``(B, C, H, W)`` (or one or three
+            spatial axes).
+        weight_shape (tuple[int]): ``(C_out, C / groups, kh, kw)``; transposed
+            ``(C, C_out / groups, kh, kw)``.
+        stride, padding, dilation, groups, transposed, output_padding: As in
+            ``torch.convolution``.
+    """
+    per_group = counts.unflatten(1, (groups, -1)).sum((0, 2), dtype=torch.float64)
+    ones = counts.new_ones((groups, 1, *weight_shape[2:]), dtype=torch.float64)
+    fan_out = weight_shape[1] if transposed else weight_shape[0] // groups
+    replayed = torch.convolution(
+        per_group[None],
+        ones,
+        None,
+        stride,
+        padding,
+        dilation,
+        transposed,
+        output_padding,
+        groups,
+    )
+    return round(replayed.sum().item()) * fan_out
+
+
+def count_pool_ops(counts: Tensor, **window) -> int:
+    """Additions of a pooling that sums spikes; ``window``: as of ``avg_pool2d``."""
+    total = counts.sum((0, 1), dtype=torch.float64)
+    window['divisor_override'] = 1
+    return round(F.avg_pool2d(total[None, None], **window).sum().item())

@@ -1,0 +1,118 @@
+import pytest
+import torch
+from test_models.tiny_backbones import build, each_case, pictures
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from snndense.analysis import count_macs, model_macs
+from snndense.models.backbones.lsformer_attention import LSSSA
+from snndense.models.backbones.meta_sdt_attention import RepConv
+
+
+def layers(report) -> dict[str, int]:
+    return {layer.name: layer.macs for layer in report.layers}
+
+
+def test_hand_count():
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3, stride=2, padding=1),  # 7 x 9 -> 4 x 5
+        nn.BatchNorm2d(8),  # folds
+        nn.Conv2d(8, 8, 3, padding=2, dilation=2, groups=4, bias=False),
+        nn.ConvTranspose2d(8, 4, 2, stride=2),  # -> 8 x 10
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(4 * 4 * 5, 6),
+    ).eval()
+    image = torch.randn(2, 3, 7, 9)
+    report = count_macs(model, lambda: model(image), image.shape)
+    expected = {
+        '0': 2 * 8 * 4 * 5 * 3 * 9,
+        '2': 2 * 8 * 4 * 5 * 2 * 9,
+        '3': 2 * 8 * 4 * 5 * 4 * 4,  # every input pixel, four positions
+        '6': 2 * 80 * 6,
+    }
+    assert layers(report) == expected
+    assert report.macs == sum(expected.values())
+    assert report.params == sum(p.numel() for p in model.parameters())
+    assert [layer.operator for layer in report.layers] == ['conv'] * 3 + ['linear']
+    assert report.uncounted == {}
+
+
+def test_norm_that_does_not_fold_and_resize():
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm = nn.BatchNorm2d(3)
+            self.up = nn.Upsample(scale_factor=2, mode='bilinear')
+
+        def forward(self, x):
+            return self.up(self.norm(x))
+
+    model = Model().eval()
+    image = torch.randn(2, 3, 4, 5)
+    report = count_macs(model, lambda: model(image))
+    assert layers(report) == {'norm': 120, 'up': 4 * 480}
+
+
+def test_products_of_activations_count_and_factors_do_not():
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.gain = nn.Parameter(torch.ones(3, 1, 1))
+
+        def forward(self, x):
+            return (x * self.gain * 0.5) * x.flip(3)
+
+    model = Model()
+    image = torch.randn(2, 3, 4, 5)
+    report = count_macs(model, lambda: model(image))
+    assert [(x.operator, x.macs) for x in report.layers] == [('elementwise', 120)]
+
+
+@each_case
+def test_every_backbone_without_values_and_against_torch(case):
+    model = build(case).eval()
+    report = model_macs(model, (65, 97))
+    assert report.uncounted == {}
+    assert report.time_steps == model.time_steps
+    assert set(report.stages()) >= {f'backbone stage {i}' for i in model.out_indices}
+    # on numbers, all steps, another batch size: the stem sees an image once
+    image = pictures()
+    executed = count_macs(model, lambda: model(image))
+    assert executed.uncounted == {}
+    stem = report.layers[0].macs
+    assert executed.layers[0].macs == 2 * stem
+    if model.time_steps == 1:
+        assert layers(executed) == {k: 2 * v for k, v in layers(report).items()}
+    products = sum(
+        layer.macs
+        for layer in executed.layers
+        if layer.operator not in ('norm', 'qk', 'av')
+    )
+    with FlopCounterMode(display=False) as flops, torch.no_grad():
+        model(image)
+    rep_convs = any(isinstance(m, RepConv) for m in model.modules())
+    assert 2 * products == flops.get_total_flops()
+    assert rep_convs == any('re-param' in x.operator for x in executed.layers)
+    windows = any(isinstance(m, LSSSA) for m in model.modules())
+    assert windows == any(layer.operator == 'qk' for layer in executed.layers)
+
+
+def test_unknown_operators_are_named():
+    class Model(nn.Module):
+        def forward(self, x):
+            return torch.fft.fft2(x).real
+
+    model = Model()
+    report = count_macs(model, lambda: model(torch.randn(1, 3, 4, 4)))
+    assert list(report.uncounted) == ['aten._fft_c2c.default']
+
+
+def test_mode_and_steps_are_left_as_they_were():
+    model = build(('Spikformer', 'imagenet'))
+    model_macs(model, (32, 32))
+    assert model.training
+    assert model.time_steps == 2
+    assert not [m for m in model.modules() if 'forward' in m.__dict__]
+    with pytest.raises(ValueError, match='height and a width'):
+        model_macs(model, (0, 32))

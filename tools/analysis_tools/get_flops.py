@@ -1,0 +1,102 @@
+"""Count the parameters and multiply-accumulates (MACs) of a model, part by part.
+
+MACs, not FLOPs: a multiplication and the addition after it are one. They are those of
+one time step, what the same network without spikes computes for one picture; a spiking
+network adds only where spikes are, see get_energy.py. Examples:
+
+  python tools/analysis_tools/get_flops.py configs/det/meta_sdt_srb_coco.py
+  python tools/analysis_tools/get_flops.py CONFIG --shape 512 512 --part backbone \\
+      --layers --out macs.csv
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from snndense.analysis.macs import MacReport, model_macs
+from snndense.engine.measuring import PARTS, default_shape, load_model
+from snndense.utils import cli
+from snndense.utils.files import complete_file
+from snndense.utils.tables import format_count, format_table, write_csv
+
+SUFFIXES = ('.json', '.csv')
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    cli.add_config(parser, 'model')
+    parser.add_argument(
+        '--shape',
+        type=int,
+        nargs='+',
+        metavar='SIZE',
+        help='height and width of the picture, or one number for both (default: what '
+        'the test pipeline of the config makes)',
+    )
+    parser.add_argument(
+        '--part',
+        choices=PARTS,
+        default='model',
+        help='the whole model with neck and heads, or its backbone alone (default: '
+        '%(default)s)',
+    )
+    parser.add_argument('--layers', action='store_true', help='list every layer too')
+    parser.add_argument('--out', help='write every layer to this .json or .csv file')
+    return parser.parse_args()
+
+
+def check_args(args: argparse.Namespace) -> None:
+    if args.shape is not None and len(args.shape) > 2:
+        raise ValueError(f'expected --shape H W or --shape SIZE, but got {args.shape}')
+    if args.out is not None and Path(args.out).suffix not in SUFFIXES:
+        raise ValueError(f'expected --out to end with {SUFFIXES}, but got {args.out}')
+
+
+def print_report(report: MacReport, with_layers: bool) -> None:
+    if with_layers:
+        rows = [(x.name, x.operator, format_count(x.macs)) for x in report.layers]
+        print(format_table(('layer', 'operator', 'MACs'), rows), end='\n\n')
+    rows = [
+        (stage, format_count(macs), f'{macs / report.macs:.1%}')
+        for stage, macs in report.stages().items()
+    ]
+    print(format_table(('part', 'MACs', 'share'), rows), end='\n\n')
+    print(f'input shape     {report.input_shape}')
+    print(f'parameters      {format_count(report.params)}')
+    print(f'MACs            {format_count(report.macs)}, of one time step')
+    if report.time_steps > 1:
+        print(f'time steps      {report.time_steps}, in the config')
+    for operator, calls in report.uncounted.items():
+        print(f'not counted: {operator}, {calls} calls')
+
+
+def write_report(report: MacReport, path: str) -> None:
+    if Path(path).suffix == '.json':
+        with complete_file(path) as temporary:
+            temporary.write_text(json.dumps(report.as_dict(), indent=2))
+    else:
+        write_csv(path, report.as_dict()['layers'])
+    print(f'Every layer is in {path}')
+
+
+def main() -> None:
+    args = parse_args()
+    with cli.short_errors():
+        check_args(args)
+        cfg = cli.read_config(args.config, args.cfg_options)
+        shape = args.shape or default_shape(cfg)
+        shape = (shape[0], shape[-1])
+        model = load_model(cfg, part=args.part)
+        # a config may have a bare backbone in place of a whole model
+        is_whole = hasattr(model, 'data_preprocessor')
+        scope = cfg.default_scope if is_whole else None
+        report = model_macs(model, shape, scope=scope)
+        print_report(report, args.layers)
+        if args.out is not None:
+            write_report(report, args.out)
+
+
+if __name__ == '__main__':
+    main()
