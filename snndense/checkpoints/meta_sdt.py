@@ -81,7 +81,7 @@ def recognise_meta_sdt(weights: dict[str, Tensor]) -> dict | None:
 
     Sizes, version, mixer and layer scale show in keys and shapes. Heads (8 in every
     published model), levels and the attention factor do not, and are those of the
-    published dense models: 4 levels, factor 2.
+    published code: 4 levels, factor 2 (the full-attention ablation: 1).
 
     Args:
         weights (dict[str, Tensor]): Upstream keys without a prefix.
@@ -90,43 +90,66 @@ def recognise_meta_sdt(weights: dict[str, Tensor]) -> dict | None:
         dict, optional: Config of the backbone with ``type``, or None if the keys
         are others.
     """
-    if 'downsample1_1.encode_conv.weight' not in weights:
-        return None
     names = ('downsample1_2', 'downsample2', 'downsample3', 'downsample4')
     convs = [weights.get(f'{name}.encode_conv.weight') for name in names]
+    stem = weights.get('downsample1_1.encode_conv.weight')
     fc1 = weights.get('block3.0.mlp.fc1_conv.weight')
-    if fc1 is None or any(conv is None for conv in convs):
+    if stem is None or fc1 is None or any(conv is None for conv in convs):
         return None  # SDT-V3 large has no fourth stage and other blocks
-    version = 'v3'
-    if 'block3.0.attn.q_conv.0.body.0.weight' in weights:
-        version = 'v2'
-    layers = {
-        key.removeprefix('ConvBlock1_1.0.').removesuffix('.weight')
-        for key in weights
-        if key.startswith('ConvBlock1_1.0.')
-    }
-    if 'attn.q_conv.0' in layers:
-        mixer = 'attention'
-    elif 'fc1' in layers:
-        mixer = 'srb' if 'conv2' in layers else 'mlpixer'
-    else:
-        mixer = 'conv'
-    depths = (
+    version = 'v2' if 'block3.0.attn.q_conv.0.body.0.weight' in weights else 'v3'
+    mixer = _find_mixer(weights)
+    depths = [
         len({key.split('.')[1] for key in weights if key.startswith(f'{stage}.')})
         for stage in ('block3', 'block4')
-    )
-    arch = dict(
-        embed_dims=tuple(conv.shape[0] for conv in convs),
-        depths=(1, 1, 2, *depths),
-        num_heads=8,
-        mlp_ratio=fc1.shape[0] // fc1.shape[1],
-        version=version,
-    )
+    ]
     with_layer_scale = 'block3.0.layer_scale1' in weights
+    neuron, levels = ('LIF', {}) if version == 'v2' else ('IntegerLIF', dict(levels=4))
     return dict(
         type='snndense.MetaSDT',
-        arch=arch,
+        arch=dict(
+            embed_dims=[conv.shape[0] for conv in convs],
+            depths=[1, 1, 2, *depths],
+            num_heads=8,
+            mlp_ratio=fc1.shape[0] // fc1.shape[1],
+            version=version,
+        ),
         mixer=mixer,
-        in_channels=weights['downsample1_1.encode_conv.weight'].shape[1],
+        in_channels=stem.shape[1],
+        time_steps=4 if 'head_kd.weight' in weights else 1,
+        neuron_cfg=dict(type=f'snndense.{neuron}', **levels),
+        attn_factor=1.0 if mixer == 'attention' else 2.0,
         layer_scale_init_value=1e-6 if with_layer_scale else 0.0,
+    )
+
+
+def _find_mixer(weights: dict[str, Tensor]) -> str:
+    start = 'ConvBlock1_1.0.'
+    layers = {k.removeprefix(start) for k in weights if k.startswith(start)}
+    if 'attn.q_conv.0.weight' in layers:
+        return 'attention'
+    if 'fc1.weight' in layers:
+        return 'srb' if 'conv2.weight' in layers else 'mlpixer'
+    return 'conv'
+
+
+def name_meta_sdt(backbone: dict) -> str:
+    """Which of the three families that share :class:`MetaSDT` a backbone is of."""
+    if backbone['neuron_cfg']['type'] == 'snndense.LIF':
+        return 'sdt_v2'
+    return 'sdt_v3' if backbone['mixer'] == 'conv' else 'meta_sdt'
+
+
+def meta_sdt_head(state_dict: dict[str, Tensor], backbone: dict) -> dict:
+    """Config of the classification head that converted weights belong to."""
+    num_classes, in_channels = state_dict['head.fc.weight'].shape
+    neuron_cfg = dict(backbone['neuron_cfg'])
+    if 'levels' in neuron_cfg:
+        neuron_cfg['norm'] = 1  # the Linear layer reads integers
+    return dict(
+        type='snndense.SpikeLinearClsHead',
+        num_classes=num_classes,
+        in_channels=in_channels,
+        time_steps=backbone['time_steps'],
+        neuron_cfg=neuron_cfg,
+        with_kd_head='head.fc_kd.weight' in state_dict,
     )

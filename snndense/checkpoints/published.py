@@ -1,216 +1,206 @@
-"""Published files: what they hold, told from keys and shapes, and their conversion."""
+"""Published files: reading, conversion to this package's keys, writing."""
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Optional
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from snndense.utils.files import complete_file
 from snndense.version import __version__
 
-from .dense_heads import DETECTOR
-from .key_map import KeyMap
-from .loading import KeyReport, compare_keys, get_state_dict, read_checkpoint
-from .meta_sdt import META_SDT, META_SDT_CLASSIFIER, recognise_meta_sdt
-from .sdt_v3_large import (
-    SDT_V3_LARGE,
-    SDT_V3_LARGE_CLASSIFIER,
-    recognise_sdt_v3_large,
+from .reading import (
+    BLOCK,
+    SAFETENSORS,
+    find_weights,
+    has_averaged_weights,
+    read_checkpoint,
 )
-from .seg_heads import SEGMENTOR
+from .recognition import FAMILIES, Published, check_parts, recognise
+from .report import KeyReport
+from .traps import find_notes
 
-TASKS = ('backbone', 'classifier', 'detector', 'segmentor')
-
-
-@dataclass(frozen=True)
-class Family:
-    """An upstream naming scheme.
-
-    Attributes:
-        recognise (callable): Backbone state dict, without prefix, -> constructor
-            arguments with ``type``, or None if the keys are not of this family.
-        key_maps (dict[str, KeyMap]): Key map for each task that was published.
-    """
-
-    recognise: Callable[[dict[str, Tensor]], Optional[dict]]
-    key_maps: dict[str, KeyMap]
+SUFFIXES = (SAFETENSORS, '.pth')
+AUTO = 'auto'
+ORIGIN_ENTRIES = ('source', 'source_sha256', 'converter')
+BLOCK_ENTRIES = ('family', 'task', 'parts', 'unread', 'notes', *ORIGIN_ENTRIES)
 
 
-FAMILIES = (
-    Family(
-        recognise_meta_sdt,
-        dict(
-            backbone=META_SDT,
-            classifier=META_SDT_CLASSIFIER,
-            detector=DETECTOR,
-            segmentor=SEGMENTOR,
-        ),
-    ),
-    Family(
-        recognise_sdt_v3_large,
-        dict(backbone=SDT_V3_LARGE, classifier=SDT_V3_LARGE_CLASSIFIER),
-    ),
-)
+def load_published(
+    path: str | Path,
+    *,
+    family: str = AUTO,
+    arch: str = AUTO,
+    averaged: bool = False,
+    allow_pickle: bool = False,
+) -> Published:
+    """Read a published or converted file and tell what it holds.
 
-
-@dataclass(frozen=True)
-class Published:
-    """What a published file holds.
-
-    Attributes:
-        task (str): ``'backbone'``, ``'classifier'``, ``'detector'`` or
-            ``'segmentor'``.
-        backbone (dict): Config of the backbone that the weights fit.
-        state_dict (dict[str, Tensor]): The weights under our keys; those of the
-            backbone are below ``backbone.``.
-    """
-
-    task: str
-    backbone: dict
-    state_dict: dict[str, Tensor]
-
-    @property
-    def backbone_weights(self) -> dict[str, Tensor]:
-        start = 'backbone.'
-        return {
-            key.removeprefix(start): value
-            for key, value in self.state_dict.items()
-            if key.startswith(start)
-        }
-
-
-def find_weights(checkpoint: dict) -> dict[str, Tensor]:
-    """Weights of a published file: its ``model`` or ``state_dict``, or the file.
-
-    Raises:
-        ValueError: If there is no tensor in it.
-    """
-    if isinstance(checkpoint.get('model'), dict):
-        checkpoint = checkpoint['model']
-    weights = {
-        key: value.float() if value.is_floating_point() else value
-        for key, value in get_state_dict(checkpoint).items()
-    }
-    if not weights:
-        raise ValueError(
-            f'expected weights, but the file holds only {sorted(checkpoint)[:5]}'
-        )
-    return weights
-
-
-def find_task(state_dict: dict[str, Tensor]) -> str:
-    """The task whose parts a state dict has."""
-    starts = {key.split('.', 1)[0] for key in state_dict}
-    if 'decode_head' in starts:
-        return 'segmentor'
-    if starts & {'rpn_head', 'roi_head', 'bbox_head'}:
-        return 'detector'
-    return 'classifier' if starts & {'head', 'classifier'} else 'backbone'
-
-
-def recognise(weights: dict[str, Tensor]) -> Published:
-    """Tell family, size and task of published weights, and rename them.
+    The backbone's weights are known to fit their backbone afterwards; of neck and
+    heads :func:`~snndense.checkpoints.recognition.check_parts` makes sure.
 
     Args:
-        weights (dict[str, Tensor]): Weights under their published keys.
+        path (str | Path): A file in any published format (``.pth`` with the weights
+            alone or in ``model`` or ``state_dict``, or ``.safetensors``), or one
+            that :func:`convert_checkpoint` wrote.
+        family (str): The family that it has to be of; ``'auto'`` takes any.
+        arch (str): The size that its backbone has to be of; ``'auto'`` takes any.
+        averaged (bool): Whether to take the running average of the weights (EMA)
+            where the file holds both. Defaults to False.
+        allow_pickle (bool): Whether to unpickle a file that holds more than weights,
+            which runs whatever code is in it. Defaults to False.
 
     Raises:
-        ValueError: If no family has these keys.
+        FileNotFoundError: If there is no such file.
+        ValueError: If it cannot be read or recognised, is of another family or size,
+            or its weights do not fit the backbone they look like.
     """
-    task = find_task(weights)
-    bare = {key.removeprefix('backbone.'): value for key, value in weights.items()}
-    for family in FAMILIES:
-        backbone = family.recognise(bare)
-        if backbone is None:
-            continue
-        converted = family.key_maps[task].convert(weights)
-        if task == 'backbone':
-            converted = {
-                f'backbone.{key.removeprefix("backbone.")}': value
-                for key, value in converted.items()
-            }
-        return Published(task, backbone, converted)
-    raise ValueError(
-        'the keys are those of no published model that is known here; they start with '
-        f'{", ".join(list(weights)[:3])}'
-    )
+    if family not in (AUTO, *FAMILIES):
+        raise ValueError(f'expected family to be one of {FAMILIES}, but got {family!r}')
+    checkpoint = read_checkpoint(path, allow_pickle=allow_pickle)
+    try:
+        published = find_published(checkpoint, Path(path).name, averaged=averaged)
+        _check_expected(published, family, arch)
+        check_parts(published, ('backbone',))
+    except ValueError as error:
+        raise ValueError(f'{path}: {error}') from None
+    return published
 
 
-def check_backbone(published: Published) -> KeyReport:
-    """Compare the backbone's weights with the backbone they were recognised as.
+def find_published(
+    checkpoint: dict, name: str = '', *, averaged: bool = False
+) -> Published:
+    """Tell what the contents of a published or converted file are.
+
+    Args:
+        checkpoint (dict): As from
+            :func:`~snndense.checkpoints.reading.read_checkpoint`.
+        name (str): Name of the file, which may tell what its keys don't.
+        averaged (bool): See :func:`load_published`.
 
     Raises:
-        ValueError: If a key is missing or left over, or a shape differs.
+        ValueError: If nothing published looks like this.
     """
-    from mmengine.registry import MODELS
-
-    with torch.device('meta'):
-        backbone: nn.Module = MODELS.build(dict(published.backbone))
-    report = compare_keys(backbone.state_dict(), published.backbone_weights)
-    if report.unloaded or report.unexpected:
-        raise ValueError(
-            f'the weights look like {published.backbone}, but do not fit it:\n{report}'
+    block = find_block(checkpoint)
+    if block is not None:
+        unknown = set(BLOCK_ENTRIES) - set(block)
+        if unknown:
+            raise ValueError(f'the metadata of the file lacks {sorted(unknown)}')
+        return Published(
+            family=block['family'],
+            task=block['task'],
+            parts=block['parts'],
+            state_dict=find_weights(checkpoint),
+            unread=tuple(block['unread']),
+            notes=tuple(block['notes']),
+            origin={key: block[key] for key in ORIGIN_ENTRIES},
         )
-    return report
+    weights = find_weights(checkpoint, averaged=averaged)
+    published = recognise(weights)
+    published, notes = find_notes(published, name)
+    if has_averaged_weights(checkpoint):
+        used = 'the averages are' if averaged else 'the weights are'
+        notes = (
+            *notes,
+            f'of weights and their averages (EMA) in the file, {used} used',
+        )
+    return replace(published, notes=notes)
+
+
+def find_block(checkpoint: dict) -> Optional[dict]:
+    """What a file that this package converted says about itself, else None."""
+    meta = checkpoint.get('meta')
+    return meta.get(BLOCK) if isinstance(meta, dict) else None
+
+
+def _check_expected(published: Published, family: str, arch: str) -> None:
+    if family not in (AUTO, published.family):
+        raise ValueError(
+            f'expected weights of the family {family}, but they are those of a '
+            f'{published}'
+        )
+    if arch not in (AUTO, published.arch):
+        raise ValueError(
+            f'expected weights of the size {arch}, but they are those of a {published}'
+        )
 
 
 def convert_checkpoint(
-    source: str | Path, target: str | Path, *, allow_pickle: bool = False
+    source: str | Path, target: str | Path, **options
 ) -> tuple[Published, KeyReport]:
-    """Rename a published file to this package's keys and write it for mmengine.
+    """Rename a published file to this package's keys and write it.
 
-    The target is a dict with ``state_dict`` and ``meta``, which records the
-    backbone's config, the hash of the source and the version of this package. It is
-    complete or absent.
+    The target holds the weights and a metadata block: family, task, constructor
+    arguments, name and SHA-256 of the source, version of this package. Every key of
+    the source has its place in the modules it belongs to, or nothing is written. The
+    file is complete or absent.
 
     Args:
-        source (str | Path): Published ``.pth`` or ``.safetensors`` file.
-        target (str | Path): The ``.pth`` file to write.
-        allow_pickle (bool): Whether to unpickle a file that holds more than
-            weights, which runs whatever code is in it. Defaults to False.
+        source (str | Path): Published file, see :func:`load_published`.
+        target (str | Path): File to write: ``.safetensors``, or ``.pth`` as mmengine
+            writes it.
+        **options: Those of :func:`load_published`.
 
     Returns:
-        tuple: What was found, and how the backbone's keys fit.
+        tuple: What was found, and how the keys fit.
 
     Raises:
         FileNotFoundError: If there is no such source.
-        ValueError: If it cannot be read or recognised, or does not fit.
+        ImportError: If the toolbox that neck and heads belong to is not installed.
+        ValueError: If the source cannot be read or recognised, or does not fit.
     """
-    source, target = Path(source), Path(target)
-    if target.suffix != '.pth':
-        raise ValueError(f'expected a .pth file to write, but got {target}')
-    if source.suffix == '.safetensors' and source.is_file():
-        checkpoint = _read_safetensors(source)
-    elif allow_pickle and source.is_file():
-        checkpoint = torch.load(source, map_location='cpu', weights_only=False)
-    else:
-        checkpoint = read_checkpoint(source)
-    published = recognise(find_weights(checkpoint))
-    report = check_backbone(published)
-    meta = dict(
-        backbone=published.backbone,
-        task=published.task,
-        source_sha256=hashlib.sha256(source.read_bytes()).hexdigest(),
-        snndense_version=__version__,
-    )
-    with complete_file(target) as path:
-        torch.save(dict(state_dict=published.state_dict, meta=meta), path)
+    source, target = Path(source).expanduser(), Path(target).expanduser()
+    if target.suffix not in SUFFIXES:
+        raise ValueError(f'expected to write a file of {SUFFIXES}, but got {target}')
+    if target.exists() and source.exists() and target.samefile(source):
+        raise ValueError(f'{target} is the published file; give another name to write')
+    published = load_published(source, **options)
+    try:
+        report = check_parts(published)
+    except ValueError as error:
+        raise ValueError(f'{source}: {error}') from None
+    write_converted(published, target, source)
     return published, report
 
 
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    try:
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-    except ImportError as error:
-        raise ImportError(
-            f'{path} needs safetensors; install it with: pip install safetensors'
-        ) from error
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise ValueError(f'{path} cannot be read: {error}') from error
+def write_converted(published: Published, target: Path, source: Path) -> None:
+    """Write weights with the metadata block, see :func:`convert_checkpoint`."""
+    origin = published.origin
+    if origin is None:
+        with open(source, 'rb') as file:
+            digest = hashlib.file_digest(file, 'sha256').hexdigest()
+        values = (source.name, digest, f'snndense {__version__}')
+        origin = dict(zip(ORIGIN_ENTRIES, values, strict=True))
+    block = dict(
+        family=published.family,
+        task=published.task,
+        parts=published.parts,
+        unread=published.unread,
+        notes=published.notes,
+        **origin,
+    )
+    block = json.loads(json.dumps(block))
+    with complete_file(target) as path:
+        if target.suffix == SAFETENSORS:
+            from safetensors.torch import save_file
+
+            metadata = {'format': 'pt', BLOCK: json.dumps(block)}
+            save_file(_unshared(published.state_dict), path, metadata)
+        else:
+            meta = {BLOCK: block}
+            torch.save(dict(state_dict=published.state_dict, meta=meta), path)
+
+
+def _unshared(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Copy what safetensors refuse: tensors that share memory."""
+    seen, copied = set(), {}
+    for key, value in state_dict.items():
+        value = value.contiguous()
+        pointer = value.untyped_storage().data_ptr()
+        is_part = value.untyped_storage().nbytes() != value.nbytes
+        copied[key] = value.clone() if is_part or pointer in seen else value
+        seen.add(pointer)
+    return copied

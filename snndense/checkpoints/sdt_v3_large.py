@@ -86,6 +86,9 @@ def recognise_sdt_v3_large(weights: dict[str, Tensor]) -> dict | None:
     Returns:
         dict, optional: Config of the backbone with ``type``, or None if the keys are
         others. Heads (8 in both published models) and levels (4) are assumed.
+
+    Raises:
+        ValueError: If this is the 83M file whose norms do not fit.
     """
     names = ('downsample1_2', 'downsample2', 'downsample3')
     convs = [weights.get(f'{name}.encode_conv.weight') for name in names]
@@ -93,6 +96,12 @@ def recognise_sdt_v3_large(weights: dict[str, Tensor]) -> dict | None:
     is_large = 'block3.0.attn.q_conv.0.conv1.0.weight' in weights
     if not is_large or fc1 is None or any(conv is None for conv in convs):
         return None
+    if wide := find_wide_rep_conv_norms(weights):
+        raise ValueError(
+            f'{wide[0]} and {len(wide) - 1} more have another length than the '
+            'convolutions in front of them. This is known of the released 83M file: it '
+            'does not fit the published code, and cannot be used'
+        )
     blocks = {key.split('.')[1] for key in weights if key.startswith('block3.')}
     arch = dict(
         embed_dims=tuple(conv.shape[0] for conv in convs),
@@ -106,5 +115,27 @@ def recognise_sdt_v3_large(weights: dict[str, Tensor]) -> dict | None:
         type='snndense.SDTV3Large',
         arch=arch,
         in_channels=weights['downsample1_1.encode_conv.weight'].shape[1],
+        time_steps=1,
+        neuron_cfg=dict(
+            type='snndense.IntegerLIF', levels=4, rounding='half_up', tau=1
+        ),
         layer_scale_init_value=1e-6 if with_layer_scale else 0.0,
+    )
+
+
+def sdt_v3_large_head(state_dict: dict[str, Tensor], backbone: dict) -> dict:
+    """Config of the classification head that converted weights belong to.
+
+    The first layer reads membranes; the spikes are those that the second one, of
+    distilled models, reads.
+    """
+    num_classes, in_channels = state_dict['head.fc.weight'].shape
+    is_distilled = 'head.fc_kd.weight' in state_dict
+    return dict(
+        type='snndense.SpikeLinearClsHead',
+        num_classes=num_classes,
+        in_channels=in_channels,
+        neuron_cfg=dict(backbone['neuron_cfg'], norm=1) if is_distilled else None,
+        with_kd_head=is_distilled,
+        fc_reads_membranes=is_distilled,
     )

@@ -2,6 +2,8 @@
 
 import re
 
+from torch import Tensor
+
 from .key_map import KeyMap
 from .meta_sdt import RULES as BACKBONE_RULES
 
@@ -31,3 +33,59 @@ SEG_HEADS = KeyMap((*FPN_RULES, *HEAD_RULES))
 
 #: Whole segmentors: ``backbone.``, ``neck.`` and ``decode_head.`` keys.
 SEGMENTOR = KeyMap((*BACKBONE_RULES, *FPN_RULES, *HEAD_RULES))
+
+
+def segmentor_parts(state_dict: dict[str, Tensor], backbone: dict) -> dict[str, dict]:
+    """Configs of neck and head that a converted segmentor's weights belong to.
+
+    ``QFPN`` and ``QFPNHead`` have integer neurons: rates 0, 1/4, ..., 1 in SDT-V3,
+    which is told from its convolutional mixer, counts 0 to 4 in the ST-ERF models.
+    ``FPN_SNN`` and ``FPNHead_SNN`` have LIF neurons and, since the published backbone
+    averages before them, one step.
+
+    Args:
+        state_dict (dict[str, Tensor]): Weights under our keys.
+        backbone (dict): Config of the backbone.
+
+    Returns:
+        dict[str, dict]: Configs with ``type`` by the place of the module.
+    """
+    if backbone['neuron_cfg']['type'] == 'snndense.LIF':
+        neuron_cfg = dict(type='snndense.LIF')
+    else:
+        norm = 4 if backbone['mixer'] == 'conv' else 1
+        neuron_cfg = dict(type='snndense.IntegerLIF', levels=4, norm=norm)
+    laterals = _numbered(state_dict, r'neck\.lateral_convs\.(\d+)\.conv\.weight')
+    levels = _numbered(state_dict, r'decode_head\.scale_heads\.(\d+)\.0\.conv\.weight')
+    parts = {}
+    if laterals:
+        parts['neck'] = dict(
+            type='snndense.SpikeSegFPN',
+            in_channels=[conv.shape[1] for conv in laterals],
+            out_channels=laterals[0].shape[0],
+            num_outs=len(laterals),
+            norm_cfg=_norm_cfg(state_dict, 'neck.lateral_convs.0.bn.weight'),
+            conv_bias='neck.lateral_convs.0.conv.bias' in state_dict,
+            neuron_cfg=neuron_cfg,
+        )
+    if levels:
+        parts['decode_head'] = dict(
+            type='snndense.SpikeFPNHead',
+            in_channels=[conv.shape[1] for conv in levels],
+            in_index=[*range(len(levels))],
+            feature_strides=[2 ** (i + 1) for i in range(len(levels))],
+            channels=levels[0].shape[0],
+            num_classes=state_dict['decode_head.conv_seg.weight'].shape[0],
+            norm_cfg=_norm_cfg(state_dict, 'decode_head.scale_heads.0.0.bn.weight'),
+            neuron_cfg=neuron_cfg,
+        )
+    return parts
+
+
+def _numbered(state_dict: dict[str, Tensor], pattern: str) -> list[Tensor]:
+    found = {int(m[1]): v for k, v in state_dict.items() if (m := re.match(pattern, k))}
+    return [found[index] for index in sorted(found)]
+
+
+def _norm_cfg(state_dict: dict[str, Tensor], key: str) -> dict | None:
+    return dict(type='BN') if key in state_dict else None

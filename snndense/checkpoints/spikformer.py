@@ -1,5 +1,7 @@
 """Key map of the three published Spikformer definitions."""
 
+from torch import Tensor
+
 from .key_map import KeyMap
 
 # units of the patch embedding: 'proj_conv', 'proj_conv1', 'proj_conv2', 'proj_conv3'
@@ -44,3 +46,49 @@ SPIKFORMER_CLASSIFIER = KeyMap(
     UNUSED,
     num_axes=NUM_AXES,
 )
+
+
+def recognise_spikformer(weights: dict[str, Tensor]) -> dict | None:
+    """Constructor arguments of the Spikformer that published weights belong to.
+
+    Heads and steps do not show in keys and shapes. The heads are left open (None), to
+    be filled in from the published size; steps are 4, with event frames 16.
+
+    Args:
+        weights (dict[str, Tensor]): Upstream keys without a prefix.
+
+    Returns:
+        dict, optional: Config of the backbone with ``type``, or None if the keys
+        are others.
+    """
+    first = weights.get('patch_embed.proj_conv.weight')
+    last = weights.get('patch_embed.proj_conv3.weight')
+    is_cifar = 'block.0.attn.q_linear.weight' in weights
+    layer = 'linear' if is_cifar else 'conv'
+    fc1 = weights.get(f'block.0.mlp.fc1_{layer}.weight')
+    if any(x is None for x in (first, last, fc1)):
+        return None
+    flavour = 'cifar' if is_cifar else 'imagenet' if fc1.dim() == 4 else 'dvs'
+    blocks = {key.split('.')[1] for key in weights if key.startswith('block.')}
+    return dict(
+        type='snndense.Spikformer',
+        arch=dict(
+            flavour=flavour,
+            embed_dims=last.shape[0],
+            depths=len(blocks),
+            num_heads=None,
+            mlp_ratio=fc1.shape[0] // fc1.shape[1],
+        ),
+        in_channels=first.shape[1],
+        time_steps=16 if flavour == 'dvs' else 4,
+    )
+
+
+def spikformer_head(state_dict: dict[str, Tensor], backbone: dict) -> dict:
+    """Config of the classification head that converted weights belong to."""
+    num_classes, in_channels = state_dict['head.fc.weight'].shape
+    return dict(
+        type='mmpretrain.LinearClsHead',
+        num_classes=num_classes,
+        in_channels=in_channels,
+    )

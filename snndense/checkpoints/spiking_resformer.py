@@ -2,6 +2,8 @@
 
 import re
 
+from torch import Tensor
+
 from .key_map import KeyMap
 
 
@@ -66,3 +68,65 @@ SPIKING_RESFORMER_CLASSIFIER = KeyMap(
     ),
     num_axes=NUM_AXES,
 )
+
+NUM_STAGES = 3
+
+
+def recognise_spiking_resformer(weights: dict[str, Tensor]) -> dict | None:
+    """Constructor arguments of the SpikingResformer that published weights belong to.
+
+    All but the number of steps show in keys and shapes; the published models have 4,
+    that of DVS128 Gesture 16.
+
+    Args:
+        weights (dict[str, Tensor]): Upstream keys without a prefix.
+
+    Returns:
+        dict, optional: Config of the backbone with ``type``, or None if the keys
+        are others.
+    """
+    stem = weights.get('prologue.0.weight')
+    attentions = [
+        sorted(
+            key.removesuffix('W.weight')
+            for key in weights
+            if re.fullmatch(rf'layers\.{stage}\.\d+\.W\.weight', key)
+        )
+        for stage in range(NUM_STAGES)
+    ]
+    up, group_conv = (
+        weights.get(f'layers.0.1.{name}.weight') for name in ('up.1', 'conv.0.1')
+    )
+    rates = [weights.get(f'{a[0]}firing_rate_x') for a in attentions if a]
+    if any(x is None for x in (stem, up, group_conv, *rates)) or not all(attentions):
+        return None
+    patch_convs = [weights[f'{first}W.weight'] for first, *_ in attentions]
+    is_parametric = f'{attentions[0][0]}activation_in.w' in weights
+    return dict(
+        type='snndense.SpikingResformer',
+        arch=dict(
+            embed_dims=[conv.shape[1] for conv in patch_convs],
+            depths=[len(found) for found in attentions],
+            num_heads=[rate.numel() for rate in rates],
+            patch_sizes=[conv.shape[-1] for conv in patch_convs],
+            mlp_ratio=up.shape[0] // up.shape[1],
+            group_size=group_conv.shape[1],
+            stem='imagenet' if stem.shape[-1] == 7 else 'conv3x3',
+            neuron_type='PLIF' if is_parametric else 'LIF',
+        ),
+        in_channels=stem.shape[1],
+        time_steps=16 if is_parametric else 4,
+    )
+
+
+def spiking_resformer_head(state_dict: dict[str, Tensor], backbone: dict) -> dict:
+    """Config of the classification head that converted weights belong to."""
+    num_classes, in_channels = state_dict['head.fc.weight'].shape
+    return dict(
+        type='snndense.SpikeLinearClsHead',
+        num_classes=num_classes,
+        in_channels=in_channels,
+        # the backbone's maps are averaged: without a neuron that is the same
+        neuron_cfg=None,
+        bias='head.fc.bias' in state_dict,
+    )

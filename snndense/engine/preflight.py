@@ -10,12 +10,9 @@ from mmengine.model import BaseModel
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
-from snndense.checkpoints.loading import (
-    check_checkpoint,
-    compare_keys,
-    get_state_dict,
-    read_checkpoint,
-)
+from snndense.checkpoints.loading import check_checkpoint
+from snndense.checkpoints.reading import get_state_dict, read_checkpoint
+from snndense.checkpoints.report import compare_keys
 
 from .data_checks import (
     build_datasets,

@@ -7,7 +7,7 @@ from typing import Optional
 
 from mmengine.config import Config
 
-from snndense.checkpoints.loading import read_checkpoint
+from snndense.checkpoints.reading import read_checkpoint
 
 MARKER = 'last_checkpoint'  # mmengine's note of the checkpoint saved last
 RESUMABLE_KEYS = ('meta', 'state_dict', 'message_hub')

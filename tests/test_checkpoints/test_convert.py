@@ -1,145 +1,193 @@
 """Published files in, checkpoints of this package out, or a refusal."""
 
-import argparse
 import json
+import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from mmengine.registry import MODELS
-from mmengine.runner import load_checkpoint
+from safetensors import safe_open
 
-from snndense.checkpoints.published import convert_checkpoint, recognise
-from snndense.parity.fixture import make_parameter
+from snndense.checkpoints import convert_checkpoint, load_published
+from snndense.checkpoints.recognition import TASKS, recognise
+from snndense.parity import Fixture
+from snndense.parity.port import build_port
 
-ROOT = Path(__file__).parents[2]
-MANIFESTS = ROOT / 'tests/data/manifests'
-SRB_S = 'manifest_meta_sdt_srb_s_r4'
+from .published_files import (
+    CONTAINERS,
+    NAMES,
+    ROOT,
+    Malicious,
+    constant_weights,
+    meta_weights,
+    random_weights,
+)
 
-
-def key_list(name: str) -> list:
-    path = next(MANIFESTS.rglob(f'{name}.json'))
-    return json.loads(path.read_text())['state_dict']
-
-
-def published_weights(name: str) -> dict:
-    """Weights of a full-size published model, made from its key list."""
-    entries = key_list(name)
-    return {key: make_parameter(key, shape, 1.0).float() for key, shape, _ in entries}
+SMALL = dict(
+    sdt_v3='sdtv3_t',
+    meta_sdt='meta_sdt_srb_s_r4',
+    spikformer='spikformer_dvs_2_256',
+    spiking_resformer='spikingresformer_dvsg',
+)
+FIXTURES = ROOT / 'tests/data/parity'
+WHOLE_MODELS = (
+    'meta_sdt_conv_cls_sterf',
+    'meta_sdt_fullattn_cls_sdtv3',
+    'meta_sdt_mlpixer_det',
+    'meta_sdt_srb_cls_sdtv3',
+    'sdtv2_classifier',
+    'sdtv3_dense_seg',
+    'sdtv3_large_base',
+    'spikformer_cifar',
+    'spikingresformer_img64',
+)
 
 
 @pytest.fixture(scope='module')
 def srb_weights() -> dict:
-    return published_weights(SRB_S)
+    return random_weights(SMALL['meta_sdt'])
 
 
-CONTAINERS = {
-    'plain': lambda weights: weights,
-    'timm': lambda weights: dict(
-        model=weights,
-        optimizer=dict(state={}, param_groups=[]),
-        epoch=199,
-        args=argparse.Namespace(model='sdtv3_s_splash', lr=6e-4),
-    ),
-    'distributed': lambda weights: dict(
-        state_dict={f'module.{key}': value for key, value in weights.items()}
-    ),
-    'half': lambda weights: {
-        key: value.half() if value.is_floating_point() else value
-        for key, value in weights.items()
-    },
-}
+@pytest.mark.parametrize('name', NAMES)
+def test_every_published_model_round_trips(name, tmp_path):
+    if host := TASKS[recognise(meta_weights(name)).task]:
+        pytest.importorskip(host)
+    weights = constant_weights(name)
+    source, target = tmp_path / f'{name}.pth', tmp_path / 'ours.pth'
+    torch.save(weights, source)
+    published, _ = convert_checkpoint(source, target)
+    again = load_published(target)
+    blank = dict(state_dict={}, origin=None)
+    assert replace(again, **blank) == replace(published, **blank)
+    # every number of the source is there once, and no other
+    numbers = {key: value.flatten()[0].item() for key, value in weights.items()}
+    expected = sorted(v for key, v in numbers.items() if key not in published.unread)
+    found = sorted(value.flatten()[0].item() for value in again.state_dict.values())
+    assert found == expected
 
 
 @pytest.mark.parametrize('container', CONTAINERS)
-def test_backbone_loads_what_was_published(container, srb_weights, tmp_path):
+@pytest.mark.parametrize('family', SMALL)
+def test_containers(family, container, tmp_path):
+    weights = constant_weights(SMALL[family])
     source, target = tmp_path / 'published.pth', tmp_path / 'ours.pth'
-    torch.save(CONTAINERS[container](srb_weights), source)
+    torch.save(CONTAINERS[container](weights), source)
+    plain = tmp_path / 'plain.pth'
+    torch.save(weights, plain)
+    expected = load_published(plain).state_dict
     published, report = convert_checkpoint(source, target)
-    assert published.task == 'classifier' and not report.unloaded
-    assert published.backbone['mixer'] == 'srb'
-    assert published.backbone['arch']['embed_dims'] == (32, 64, 128, 192)
-    meta = torch.load(target, weights_only=True)['meta']
-    assert meta['backbone'] == published.backbone
-    init_cfg = dict(type='Pretrained', checkpoint=str(target), prefix='backbone.')
-    backbone = MODELS.build(
-        dict(type='snndense.MetaSDT', arch='s', mixer='srb', init_cfg=init_cfg)
-    )
-    backbone.init_weights()
-    conv = backbone.stages[1].blocks[0].mixer.conv2.conv
-    expected = srb_weights['ConvBlock1_2.0.conv2.weight']
-    tolerance = 1e-2 if container == 'half' else 0
-    torch.testing.assert_close(conv.weight, expected, rtol=tolerance, atol=tolerance)
+    assert not report.surprises
+    assert published.task == ('backbone' if container == 'backbone' else 'classifier')
+    found = torch.load(target, weights_only=True)['state_dict']
+    tolerance = 1e-3 if container == 'half' else 0
+    for key, value in found.items():
+        assert value.dtype == torch.float32
+        torch.testing.assert_close(value, expected[key], rtol=0, atol=tolerance)
 
 
-def test_safetensors_are_read(srb_weights, tmp_path):
+@pytest.mark.parametrize('name', WHOLE_MODELS)
+@pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
+def test_converted_files_give_the_published_numbers(name, suffix, tmp_path):
+    """From a file as published to the outputs that the published code gives."""
+    fixture = Fixture(FIXTURES / f'{name}.json')
+    if 'num_classes' in fixture.kwargs:
+        pytest.importorskip('mmpretrain')
+    source, target = tmp_path / 'published.pth', tmp_path / f'ours{suffix}'
+    torch.save(dict(model=fixture.state_dict(), epoch=1), source)
+    published, _ = convert_checkpoint(source, target)
+    port = build_port(fixture)  # heads, steps and levels of the small models
+    weights = load_published(target).state_dict
+    if published.task == 'backbone':
+        weights = {k.removeprefix('backbone.'): v for k, v in weights.items()}
+    port.module.load_state_dict(weights)
+    port.module.eval()
+    with torch.no_grad():
+        outputs = port.forward(fixture.inputs())
+    for entry, output in zip(fixture.eval, outputs, strict=True):
+        found = output.flatten()[torch.tensor(entry['index'])]
+        expected = torch.tensor(entry['value'], dtype=torch.float64)
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-9)
+
+
+def test_metadata_block(srb_weights, tmp_path):
+    source, target = tmp_path / 'published.safetensors', tmp_path / 'ours.safetensors'
     safetensors = pytest.importorskip('safetensors.torch')
-    source, target = tmp_path / 'published.safetensors', tmp_path / 'ours.pth'
     safetensors.save_file(srb_weights, source)
-    convert_checkpoint(source, target)
-    assert len(torch.load(target, weights_only=True)['state_dict']) == len(srb_weights)
+    published, _ = convert_checkpoint(source, target)
+    with safe_open(target, framework='pt') as file:
+        block = json.loads(file.metadata()['snndense'])
+    assert block['parts'] == published.parts and block['family'] == 'meta_sdt'
+    assert block['task'] == 'classifier' and block['source'] == source.name
+    assert len(block['source_sha256']) == 64
+    assert block['converter'].startswith('snndense ')
+    # to the other format, keeping what is known of the source
+    convert_checkpoint(target, tmp_path / 'ours.pth')
+    again = torch.load(tmp_path / 'ours.pth', weights_only=True)
+    assert again['meta']['snndense'] == block
 
 
-@pytest.mark.parametrize('arch', ['83m', '173m'])
-def test_large_models_are_told_from_the_keys(arch):
-    entries = key_list(f'manifest_sdtv3_large_{arch}')
-    weights = {key: torch.empty(s, device='meta') for key, s, _ in entries}
-    published = recognise(weights)
-    assert published.task == 'classifier'
-    assert published.backbone['type'] == 'snndense.SDTV3Large'
-    with torch.device('meta'):
-        keys = set(MODELS.build(published.backbone).state_dict())
-    assert keys == set(published.backbone_weights)
+def test_averages_are_taken_on_demand(srb_weights, tmp_path):
+    source = tmp_path / 'published.pth'
+    averages = {key: value + 1 for key, value in srb_weights.items()}
+    torch.save(dict(model=srb_weights, model_ema=averages), source)
+    key, ours = 'head.bias', 'head.fc.bias'
+    weights = load_published(source)
+    torch.testing.assert_close(weights.state_dict[ours], srb_weights[key])
+    assert any('the weights are used' in note for note in weights.notes)
+    averaged = load_published(source, averaged=True)
+    torch.testing.assert_close(averaged.state_dict[ours], averages[key])
+    torch.save(srb_weights, source)
+    with pytest.raises(ValueError, match='no averaged weights'):
+        load_published(source, averaged=True)
 
 
 @pytest.mark.parametrize(
-    ('name', 'task', 'expected'),
+    ('name', 'file_name', 'note'),
     [
-        ('manifest_sdtv2_55m_kd', 'classifier', dict(version='v2', mixer='conv')),
-        ('manifest_sdtv3_m', 'classifier', dict(version='v3', mixer='conv')),
-        ('manifest_meta_sdt_mlpixer_s_r6', 'classifier', dict(mixer='mlpixer')),
-        ('manifest_sdtv3_dense_seg_m', 'backbone', dict(layer_scale=1e-6)),
-        ('manifest_seg_qfpn_sterf_srb_t', 'segmentor', dict(mixer='srb')),
-        ('manifest_det_mask_rcnn_sterf_srb_t', 'detector', dict(mixer='srb')),
+        ('sdtv3_l', 'V3_10.0M_1x4.pth', r'says 10\.0M, but these are 19\.0M .*swapped'),
+        ('sdtv3_m', 'V3_19.0M_1x4.pth', r'says 19\.0M, but these are 10\.0M .*swapped'),
+        ('meta_sdt_mlpixer_l_r6', 'C-MLP6_16M.pth', r'says 16M, but these are 19\.3M'),
+        ('sdtv3_s', 'V3_5.1M_1x8.pth', '8 integer levels, from the file name'),
+        ('meta_sdt_srb_l_r4', 'sr_19M_checkpoint-191.pth', 'levels; 4 is assumed'),
+        ('meta_sdt_srb_l_r4', 'sr_19M_checkpoint-191.pth', 'factor on the attention'),
+        ('sdtv3_large_173m', '171M_1x8.pth', '8 integer levels, from the file name'),
+        ('sdtv2_55m_kd', '55M_kd_T4.pth', 'time steps; 4 is assumed'),
+        ('sdtv3_dense_seg_l', 'any.pth', 'layer scales'),
+        ('spikformer_8_512', 'any.pth', '32 keys .*never reads'),
+        ('spikingresformer_l', 'any.pth', 'train_img_size'),
+        ('det_mask_rcnn_sdt3_19m', 'any.pth', 'strides 4, 8, 16, 32'),
     ],
 )
-def test_family_size_and_task_are_told_from_the_keys(name, task, expected):
-    weights = {key: torch.empty(s, device='meta') for key, s, _ in key_list(name)}
-    published = recognise(weights)
-    backbone = published.backbone
-    found = dict(
-        version=backbone['arch']['version'],
-        mixer=backbone['mixer'],
-        layer_scale=backbone['layer_scale_init_value'],
-    )
-    assert published.task == task
-    assert {key: found[key] for key in expected} == expected
-    with torch.device('meta'):
-        keys = set(MODELS.build(backbone).state_dict())
-    assert keys == set(published.backbone_weights)
+def test_traps_are_named(name, file_name, note, tmp_path):
+    torch.save(constant_weights(name), tmp_path / file_name)
+    notes = load_published(tmp_path / file_name).notes
+    assert any(re.search(note, text) for text in notes), notes
 
 
-def test_converted_detector_loads_into_its_config(tmp_path):
-    pytest.importorskip('mmdet')
-    from mmdet.registry import MODELS as DETECTORS
-    from mmengine.config import Config
-    from mmengine.registry import init_default_scope
-
-    source, target = tmp_path / 'published.pth', tmp_path / 'ours.pth'
-    name = 'manifest_det_mask_rcnn_sterf_srb_t'
-    torch.save(dict(state_dict=published_weights(name)), source)
-    convert_checkpoint(source, target)
-    cfg = Config.fromfile(ROOT / 'configs/det/meta_sdt_srb_s_coco_published.py')
-    init_default_scope('mmdet')
-    model = DETECTORS.build(cfg.model)
-    load_checkpoint(model, str(target), map_location='cpu', strict=True)
+def test_norms_of_the_released_83m_file_are_named(tmp_path):
+    weights = constant_weights('sdtv3_large_83m')
+    wide = [k for k, v in weights.items() if '.rep_conv.conv1.1.' in k and v.dim()]
+    weights.update({key: torch.zeros(768) for key in wide})
+    torch.save(dict(model=weights), tmp_path / '83M.pth')
+    with pytest.raises(ValueError, match='known of the released 83M file'):
+        load_published(tmp_path / '83M.pth')
 
 
-class Malicious:
-    def __reduce__(self):
-        return print, ('this ran',)
+def test_names_that_fit_are_no_traps(tmp_path):
+    names = {
+        'sdtv3_m': 'V3_10.0M_1x4.pth',
+        'meta_sdt_srb_s_r4': 'sr_5M_checkpoint-199.pth',
+        'meta_sdt_mlpixer_l_r4': 'C-MLP4_16.8M.pth',
+        'sdtv2_55m_kd': '55M_kd.pth',
+        'sdtv3_large_173m': '171M_1x4.pth',
+    }
+    for name, file_name in names.items():
+        torch.save(constant_weights(name), tmp_path / file_name)
+        notes = load_published(tmp_path / file_name).notes
+        assert not any('the file name says' in note for note in notes), notes
 
 
 def _damaged(weights: dict, damage: str) -> dict:
@@ -148,6 +196,8 @@ def _damaged(weights: dict, damage: str) -> dict:
         del weights['block3.2.attn.q_conv.0.weight']
     elif damage == 'extra key':
         weights['block3.2.attn.surprise'] = torch.zeros(3)
+    elif damage == 'extra key of the head':
+        weights['head.surprise'] = torch.zeros(3)
     elif damage == 'wrong shape':
         weights['block4.1.mlp.fc2_conv.weight'] = torch.zeros(7, 7, 1)
     elif damage == 'wrong family':
@@ -157,43 +207,86 @@ def _damaged(weights: dict, damage: str) -> dict:
     return weights
 
 
-@pytest.mark.parametrize(
-    ('damage', 'message'),
-    [
-        ('missing key', 'stages.3.blocks.2.branches.attn.q_conv.conv.weight'),
-        ('extra key', 'branches.attn.surprise'),
-        ('wrong shape', r'\(7, 7, 1, 1\) instead of'),
-        ('wrong family', 'no published model'),
-        ('malicious pickle', 'is not unpickled'),
-        ('truncated', 'truncated or damaged'),
-        ('absent', 'there is no checkpoint'),
-    ],
-)
-def test_damage_is_refused_and_nothing_written(
-    damage, message, srb_weights, tmp_path, capsys
-):
-    source, target = tmp_path / 'published.pth', tmp_path / 'out/ours.pth'
-    if damage != 'absent':
-        torch.save(_damaged(srb_weights, damage), source)
+DAMAGES = {
+    'missing key': 'stages.3.blocks.2.branches.attn.q_conv.conv.weight',
+    'extra key': 'branches.attn.surprise',
+    'extra key of the head': 'unexpected .* head.fc.surprise',
+    'wrong shape': r'\(7, 7, 1, 1\) instead of',
+    'wrong family': 'no published model',
+    'malicious pickle': 'is not unpickled',
+    'truncated': 'truncated or damaged',
+    'absent': 'there is no checkpoint',
+}
+
+
+@pytest.mark.parametrize('container', ['plain', 'timm', 'distributed', 'safetensors'])
+@pytest.mark.parametrize('damage', DAMAGES)
+def test_damage_is_refused_and_nothing_written(damage, container, tmp_path, capsys):
+    if 'head' in damage:
+        pytest.importorskip('mmpretrain')
+    weights = _damaged(constant_weights(SMALL['meta_sdt']), damage)
+    suffix = '.pth' if container == 'plain' else '.safetensors'
+    source, target = tmp_path / 'published.pth', tmp_path / f'out/ours{suffix}'
+    if container == 'safetensors':
+        if damage == 'malicious pickle':
+            pytest.skip('safetensors hold no pickles')
+        source = source.with_suffix('.safetensors')
+    if damage == 'absent':
+        pass
+    elif container == 'safetensors':
+        from safetensors.torch import save_file
+
+        save_file({k: v.contiguous() for k, v in weights.items()}, source)
+    else:
+        torch.save(CONTAINERS[container](weights), source)
     if damage == 'truncated':
         source.write_bytes(source.read_bytes()[:-5000])
-    with pytest.raises((ValueError, FileNotFoundError), match=message):
+    with pytest.raises((ValueError, FileNotFoundError), match=DAMAGES[damage]):
         convert_checkpoint(source, target)
     assert not target.parent.exists()
     assert 'this ran' not in capsys.readouterr().out
 
 
-def test_command_line(srb_weights, tmp_path):
+def test_expectations_are_checked(tmp_path):
+    source = tmp_path / 'published.pth'
+    torch.save(constant_weights('sdtv3_t'), source)
+    assert load_published(source, family='sdt_v3', arch='t').arch == 't'
+    with pytest.raises(ValueError, match='family spikformer, but .* sdt_v3 t'):
+        load_published(source, family='spikformer')
+    with pytest.raises(ValueError, match='size l, but'):
+        load_published(source, arch='l')
+    with pytest.raises(ValueError, match="family to be one of .* 'sdtv3'"):
+        load_published(source, family='sdtv3')
+    with pytest.raises(ValueError, match='give another name'):
+        convert_checkpoint(source, source)
+    with pytest.raises(ValueError, match="'.safetensors', '.pth'"):
+        convert_checkpoint(source, tmp_path / 'ours.onnx')
+
+
+def run_tool(*args: str | Path) -> subprocess.CompletedProcess:
     tool = ROOT / 'tools/model_converters/convert.py'
-    source, target = tmp_path / 'published.pth', tmp_path / 'ours.pth'
-    torch.save(dict(model=srb_weights, other=Malicious()), source)
-    command = [sys.executable, str(tool), str(source), str(target)]
-    refused = subprocess.run(command, capture_output=True, text=True)
+    command = [sys.executable, str(tool), *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_command_line(tmp_path):
+    pytest.importorskip('mmpretrain')
+    source = tmp_path / 'V3_19.0M.pth'
+    weights = constant_weights('sdtv3_t')
+    torch.save(dict(model=weights, other=Malicious()), source)
+    refused = run_tool(source, tmp_path / 'ours')
     assert refused.returncode == 1 and '--allow-pickle' in refused.stderr
-    assert not target.exists()
-    command.append('--allow-pickle')
-    done = subprocess.run(command, capture_output=True, text=True)
+    assert 'Traceback' not in refused.stderr and 'this ran' not in refused.stdout
+    assert [*tmp_path.iterdir()] == [source]
+    done = run_tool(source, tmp_path / 'ours', '--allow-pickle', '--arch', 't')
     assert done.returncode == 0, done.stderr
-    assert 'runs whatever code' in done.stderr
-    assert 'classifier with the backbone' in done.stdout and 'keys match' in done.stdout
-    assert target.exists()
+    assert 'runs whatever code is in it' in done.stderr
+    for part in (
+        'classifier with the backbone sdt_v3 t (conv mixer)',
+        '605 keys match',
+        "'arch': 't'",
+        'note: the file name says 19.0M',
+        f'wrote {tmp_path / "ours.safetensors"}',
+    ):
+        assert part in done.stdout
+    assert load_published(tmp_path / 'ours.safetensors').arch == 't'

@@ -5,12 +5,9 @@ import torch
 from mmengine.logging import MessageHub
 from torch import nn
 
-from snndense.checkpoints.loading import (
-    check_checkpoint,
-    compare_keys,
-    get_state_dict,
-    read_checkpoint,
-)
+from snndense.checkpoints.loading import check_checkpoint
+from snndense.checkpoints.reading import get_state_dict, read_checkpoint
+from snndense.checkpoints.report import compare_keys
 
 
 class Head(nn.Module):

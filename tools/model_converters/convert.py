@@ -2,19 +2,52 @@
 
 import argparse
 import sys
+from pathlib import Path
 
-from snndense.checkpoints.published import convert_checkpoint
+from snndense.checkpoints import FAMILIES, convert_checkpoint
+from snndense.checkpoints.reading import SAFETENSORS
+from snndense.utils import cli
+
+PICKLE_WARNING = """\
+warning: --allow-pickle. Reading {source} now runs whatever code is in it, with your
+rights: it may read, send or delete your files. Go on only with a file from somebody
+you trust; interrupt with Ctrl-C if this is not one."""
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Rename the weights of a published classifier, backbone, detector '
-        'or segmentor (SDT-V2, SDT-V3 base sizes, Meta-SDT). Size, mixer and task are '
-        'told from keys and shapes. Exits with 1, and writes nothing, if a key of the '
-        'backbone is missing or left over.'
+        'or segmentor. Family, size, mixer and task are told from keys and shapes. '
+        'Exits with 1, and writes nothing, if any key is missing or left over or has '
+        'another shape.'
     )
-    parser.add_argument('source', help='published .pth or .safetensors file')
-    parser.add_argument('target', help='.pth file to write, in the format of mmengine')
+    parser.add_argument(
+        'source',
+        help='published .pth or .safetensors file: the weights alone, or in an entry '
+        "'model' or 'state_dict'",
+    )
+    parser.add_argument(
+        'target',
+        help='file to write: .safetensors, or .pth as mmengine writes it; without a '
+        'suffix .safetensors, and in a folder the name of the source',
+    )
+    parser.add_argument(
+        '--family',
+        default='auto',
+        choices=('auto', *FAMILIES),
+        help='refuse weights of another family (default: %(default)s, take any)',
+    )
+    parser.add_argument(
+        '--arch',
+        default='auto',
+        help="refuse weights of another size than this, such as 's' or 'v2_55m' "
+        '(default: %(default)s, take any)',
+    )
+    parser.add_argument(
+        '--averaged',
+        action='store_true',
+        help='take the running average (EMA) of a file that holds weights and averages',
+    )
     parser.add_argument(
         '--allow-pickle',
         action='store_true',
@@ -24,29 +57,36 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> int:
+def target_path(target: str, source: str) -> Path:
+    path = Path(target)
+    if path.is_dir() or target.endswith('/'):
+        return path / f'{Path(source).stem}{SAFETENSORS}'
+    # the 'suffix' of V3_10.0M_1x4 is none
+    has_suffix = path.suffix.removeprefix('.').isalpha()
+    return path if has_suffix else path.with_name(f'{path.name}{SAFETENSORS}')
+
+
+def main() -> None:
     args = parse_args()
+    target = target_path(args.target, args.source)
     if args.allow_pickle:
-        print(
-            f'unpickling {args.source}: this runs whatever code is in the file',
-            file=sys.stderr,
-        )
-    try:
+        print(PICKLE_WARNING.format(source=args.source), file=sys.stderr, flush=True)
+    with cli.short_errors():
         published, report = convert_checkpoint(
-            args.source, args.target, allow_pickle=args.allow_pickle
+            args.source,
+            target,
+            family=args.family,
+            arch=args.arch,
+            averaged=args.averaged,
+            allow_pickle=args.allow_pickle,
         )
-    except (FileNotFoundError, ImportError, ValueError) as error:
-        hint = '' if args.allow_pickle else ' (see --allow-pickle)'
-        pickled = 'is not unpickled' in str(error)
-        print(f'convert.py: {error}{hint if pickled else ""}', file=sys.stderr)
-        return 1
-    print(f'{published.task} with the backbone {published.backbone}\n{report}')
-    heads = len(published.state_dict) - len(published.backbone_weights)
-    if heads:
-        print(f'  - {heads} keys of neck and heads renamed')
-    print(f'wrote {args.target}')
-    return 0
+    print(f'{published}\n{report}')
+    for place, cfg in published.parts.items():
+        print(f'{place}: {cfg}')
+    for note in published.notes:
+        print(f'note: {note}')
+    print(f'wrote {target}')
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    main()
