@@ -22,6 +22,7 @@ from ..layers import (
     build_neuron,
     build_norm,
     fold_time,
+    spikes_in_bytes,
     unfold_time,
 )
 
@@ -189,7 +190,7 @@ class DSSA(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         spikes = self.neuron(x)
-        keys_values = self.norm(self.patch_conv(self._pad(spikes)))
+        keys_values = self.norm(self._embed_patches(spikes))
         q = self._split_heads(spikes)  # (T, N*h, d, H*W)
         k, v = self._split_heads(keys_values).chunk(2, 2)  # (T, N*h, d, Np)
         places, num_patches = q.numel() // self.num_heads, k.shape[3]
@@ -207,14 +208,17 @@ class DSSA(nn.Module):
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """``attn_neuron(q^T k) v``, and the spikes of every group of the map."""
-        return blocked_attention(q, k, v, self.attn_neuron)
+        with spikes_in_bytes(q, self.neuron):
+            return blocked_attention(q, k, v, self.attn_neuron)
 
-    def _pad(self, x: Tensor) -> Tensor:
+    def _embed_patches(self, spikes: Tensor) -> Tensor:
+        height, width = spikes.shape[2:]
+        border = (0, -width % self.patch_size, 0, -height % self.patch_size)
         # upstream: pixels beyond the last whole patch are left out
-        if not self.pad_patches:
-            return x
-        height, width = x.shape[2:]
-        return pad(x, (0, -width % self.patch_size, 0, -height % self.patch_size))
+        if self.pad_patches and any(border):
+            spikes = pad(spikes, border)
+        with spikes_in_bytes(spikes, self.neuron):
+            return self.patch_conv(spikes)
 
     def _split_heads(self, x: Tensor) -> Tensor:
         x = unfold_time(x, self.time_steps)  # (T, N, h*d, H, W)

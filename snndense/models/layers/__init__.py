@@ -5,6 +5,7 @@ from .drop_path import DropPath
 from .firing_rate import FiringRate
 from .neurons import IF, LIF, PLIF, IntegerLIF, SpikingNeuron, build_neuron
 from .presynaptic import fire_before
+from .spike_storage import spikes_in_bytes
 from .time import fold_time, mean_over_time, repeat_time, unfold_time
 
 __all__ = [
@@ -24,5 +25,6 @@ __all__ = [
     'linear_attention',
     'mean_over_time',
     'repeat_time',
+    'spikes_in_bytes',
     'unfold_time',
 ]

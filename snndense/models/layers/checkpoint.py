@@ -9,11 +9,13 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from .firing_rate import FiringRate
+from .spike_storage import spikes_kept_whole
 
 
 @contextmanager
 def _note_rates(rates: Sequence[FiringRate], noted: list[Tensor]):
-    yield
+    with spikes_kept_whole():  # nothing is kept but the input of the module
+        yield
     noted.extend(rate.value.clone() for rate in rates)
 
 
@@ -31,7 +33,8 @@ def _statistics_untouched(
         rate.value.copy_(value)
         rate.momentum = 0.0
     try:
-        yield
+        with spikes_kept_whole():
+            yield
     finally:
         for norm, (momentum, batches) in zip(norms, saved, strict=True):
             norm.momentum = momentum

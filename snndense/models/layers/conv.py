@@ -5,6 +5,7 @@ from typing import Optional
 from torch import Tensor, nn
 
 from .neurons import build_neuron
+from .spike_storage import spikes_in_bytes
 
 NORMS = {
     'BN': nn.BatchNorm2d,
@@ -86,6 +87,9 @@ class SpikeConv(nn.Module):
         self.norm = build_norm(norm_cfg, out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.neuron is not None:
-            x = self.neuron(x)
-        return self.norm(self.conv(x))
+        return self.norm(self.conv(x) if self.neuron is None else self._fire_conv(x))
+
+    def _fire_conv(self, x: Tensor) -> Tensor:
+        spikes = self.neuron(x)
+        with spikes_in_bytes(spikes, self.neuron):
+            return self.conv(spikes)
