@@ -32,6 +32,8 @@ model = dict(
     ),
 )
 
+# small batches: 1800 short steps learn more than half as many of 32 pictures
+train_dataloader = dict(batch_size=16)
 max_epochs = 24
 warmup_epochs = 1
 train_cfg = dict(by_epoch=True, max_epochs=max_epochs, val_interval=1)
@@ -40,7 +42,7 @@ test_cfg = dict()
 
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=4e-3, weight_decay=0.05),
+    optimizer=dict(type='AdamW', lr=3e-3, weight_decay=0.05),
     paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0, flat_decay_mult=0.0),
     clip_grad=dict(max_norm=10),
 )
@@ -65,4 +67,4 @@ default_hooks = dict(
     checkpoint=dict(max_keep_ckpts=1),
     logger=dict(interval=10),
 )
-auto_scale_lr = dict(base_batch_size=32)
+auto_scale_lr = dict(base_batch_size=16)
