@@ -1,5 +1,6 @@
 """Every segmentation config: sizes, strides, neurons, recipe, a step, a prediction."""
 
+from math import log2
 from pathlib import Path
 
 import cv2
@@ -49,7 +50,7 @@ def load_small(load_config, shrink_backbone):
         neck, head = cfg.model.get('neck'), cfg.model.decode_head
         if neck is not None:
             neck.update(in_channels=channels, out_channels=WIDTH)
-            channels = [WIDTH] * len(channels)
+            channels = [WIDTH] * neck.num_outs
         head.update(in_channels=channels, channels=WIDTH)
         if auxiliary := cfg.model.get('auxiliary_head'):
             auxiliary.update(in_channels=channels[auxiliary.in_index], channels=WIDTH)
@@ -108,7 +109,10 @@ def test_declared_strides_are_true(load_config, name):
     with torch.device('meta'):
         backbone = MODELS.build(model_cfg.backbone)
     declared = model_cfg.decode_head.get('feature_strides')
-    assert declared is None or tuple(declared) == backbone.out_strides
+    strides = backbone.out_strides
+    if len(strides) == 1:  # the neck makes a pyramid of it
+        strides = tuple(int(strides[0] * factor) for factor in (1 / 4, 1 / 2, 1, 2))
+    assert declared is None or tuple(declared) == strides
     part = model_cfg.get('neck') or model_cfg.decode_head
     assert tuple(part.in_channels) == backbone.out_channels
 
@@ -116,19 +120,25 @@ def test_declared_strides_are_true(load_config, name):
 @pytest.mark.parametrize('name', WITH_SPIKING_HEAD)
 def test_neurons_of_neck_and_head(load_small, name):
     model = MODELS.build(load_small(name).model)
+    strides = model.decode_head.feature_strides
     is_v2, is_v3 = (
         name.startswith('sdt_v2'),
         name.startswith(('meta_sdt_conv', 'sdt_v3')),
     )
-    neuron = LIF if is_v2 or name.startswith('spiking_resformer') else IntegerLIF
+    is_binary = is_v2 or name.startswith(('spiking_resformer', 'spikformer'))
+    neuron = LIF if is_binary else IntegerLIF
     found = [
         module
         for part in (model.neck, model.decode_head)
         for module in part.modules()
         if isinstance(module, (LIF, IntegerLIF))
     ]
-    # 2 per level of the neck, one per stage of the head and one for its classifier
-    assert len(found) == 2 * 4 + (1 + 1 + 2 + 3) + 1
+    # two per level of the neck and one per transposed convolution, one per stage of
+    # the head and one for its classifier
+    in_neck = 2 * 4 + 3 if len(model.neck.in_channels) == 1 else 2 * len(strides)
+    assert (
+        len(found) == in_neck + sum(max(1, log2(s // strides[0])) for s in strides) + 1
+    )
     assert {type(module) for module in found} == {neuron}
     assert {module.norm for module in found} == {4 if is_v3 else 1}
     # SDT-V2 averages its maps over time in front of the neck
