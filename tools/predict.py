@@ -3,7 +3,6 @@
 import argparse
 import sys
 from collections import Counter
-from glob import escape, glob
 from pathlib import Path
 
 import torch
@@ -11,12 +10,11 @@ from mmengine.device import get_device
 from mmengine.utils import ProgressBar
 
 from snndense.engine.data_checks import find_damage
+from snndense.engine.measuring import find_images
 from snndense.engine.predictors import PREDICTORS, Predictor, write_prediction
 from snndense.engine.preflight import check_model
 from snndense.utils import cli
 from snndense.utils.files import check_new_folder
-
-SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.ppm', '.pgm')
 
 
 def parse_args() -> argparse.Namespace:
@@ -58,24 +56,6 @@ def parse_args() -> argparse.Namespace:
         '--device', help='such as cpu or cuda:0 (default: the GPU if there is one)'
     )
     return parser.parse_args()
-
-
-def find_images(inputs: str) -> list[str]:
-    """The image files that an argument names.
-
-    Raises:
-        FileNotFoundError: If there is none.
-    """
-    if Path(inputs).is_file():
-        return [inputs]
-    found = glob(f'{escape(inputs)}/*') if Path(inputs).is_dir() else glob(inputs)
-    images = sorted(path for path in found if Path(path).suffix.lower() in SUFFIXES)
-    if not images:
-        raise FileNotFoundError(
-            f'there is no image {inputs}: expected a file, a folder with files of '
-            f'{SUFFIXES}, or a pattern in quotation marks'
-        )
-    return images
 
 
 def output_names(images: list[str]) -> dict[str, str]:

@@ -1,9 +1,18 @@
 """Models and inputs for measurements, from a config as training reads it."""
 
+from collections.abc import Iterator
+from copy import deepcopy
+from glob import escape, glob
+from itertools import islice
+from math import ceil
+from pathlib import Path
 from typing import Optional
 
 from mmengine.config import Config
+from mmengine.dataset import Compose, pseudo_collate
 from mmengine.model import revert_sync_batchnorm
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
 from torch import nn
 
 from snndense.checkpoints.loading import (
@@ -12,9 +21,13 @@ from snndense.checkpoints.loading import (
     read_checkpoint,
 )
 
+from .data_checks import build_datasets, check_paths
 from .preflight import build_model
+from .run_config import set_dataloaders
 
 PARTS = ('model', 'backbone')
+SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.ppm', '.pgm')
+PHASES = ('test', 'val')
 
 
 def load_model(
@@ -60,7 +73,7 @@ def find_pipeline(cfg: Config) -> list[dict]:
     Raises:
         ValueError: If the config has neither.
     """
-    for phase in ('test', 'val'):
+    for phase in PHASES:
         dataset = (cfg.get(f'{phase}_dataloader') or {}).get('dataset')
         while dataset is not None and 'pipeline' not in dataset:
             inner = dataset.get('dataset') or (dataset.get('datasets') or [None])[0]
@@ -94,3 +107,120 @@ def default_shape(cfg: Config) -> tuple[int, int]:
         'the test pipeline of the config keeps the size of its pictures: give the one '
         'to count for with --shape H W'
     )
+
+
+def find_images(inputs: str) -> list[str]:
+    """The image files that an argument names: a file, a folder or a pattern.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
+    if Path(inputs).is_file():
+        return [inputs]
+    found = glob(f'{escape(inputs)}/*') if Path(inputs).is_dir() else glob(inputs)
+    images = sorted(path for path in found if Path(path).suffix.lower() in SUFFIXES)
+    if not images:
+        raise FileNotFoundError(
+            f'there is no image {inputs}: expected a file, a folder with files of '
+            f'{SUFFIXES}, or a pattern in quotation marks'
+        )
+    return images
+
+
+class Batches:
+    """Batches as a data loader yields them, of a limited number of samples.
+
+    Args:
+        source (Iterable[dict]): Yields batches; sized or not.
+        num_batches (int): How many of them.
+    """
+
+    def __init__(self, source, num_batches: int) -> None:
+        self._source = source
+        self._num_batches = num_batches
+
+    def __len__(self) -> int:
+        return self._num_batches
+
+    def __iter__(self) -> Iterator[dict]:
+        return islice(iter(self._source), self._num_batches)
+
+
+def data_batches(
+    cfg: Config,
+    images: Optional[str] = None,
+    *,
+    num_images: int = 100,
+    batch_size: int = 1,
+) -> Batches:
+    """Images as the model of a config gets them in a test.
+
+    Args:
+        cfg (Config): Its test pipeline prepares the images.
+        images (str, optional): An image, a folder or a pattern; None: the test data of
+            the config, or its validation data where it has no test data.
+        num_images (int): How many, from the first one on, rounded up to whole batches.
+            Defaults to 100.
+        batch_size (int): Images per batch. Defaults to 1.
+
+    Returns:
+        Batches: Sized and iterable; yields dicts of ``inputs`` and ``data_samples`` for
+        ``model.test_step`` or ``model.data_preprocessor``.
+
+    Raises:
+        FileNotFoundError: If there are no images.
+        ValueError: If a number is below 1, or the config has no data.
+    """
+    if num_images < 1 or batch_size < 1:
+        raise ValueError(
+            'expected at least one image and one image per batch, but got '
+            f'{num_images=}, {batch_size=}'
+        )
+    init_default_scope(cfg.default_scope)
+    if images is not None:
+        paths = find_images(images)[:num_images]
+        loader = _FileBatches(cfg, paths, batch_size)
+        return Batches(loader, ceil(len(paths) / batch_size))
+    phase = next((p for p in PHASES if cfg.get(f'{p}_dataloader')), None)
+    if phase is None:
+        raise ValueError(
+            'the config has neither a test_dataloader nor a val_dataloader; name a '
+            'folder of images'
+        )
+    cfg = deepcopy(cfg)
+    set_dataloaders(cfg, pin_memory=False)
+    dataloader = cfg[f'{phase}_dataloader']
+    for dataset in build_datasets(dataloader):
+        check_paths(dataset, phase)
+    dataloader.pop('batch_sampler', None)
+    dataloader.update(batch_size=batch_size, drop_last=False)
+    loader = Runner.build_dataloader(dataloader)
+    return Batches(loader, min(ceil(num_images / batch_size), len(loader)))
+
+
+class _FileBatches:
+    """Image files through the test pipeline of a config, without annotations."""
+
+    def __init__(self, cfg: Config, paths: list[str], batch_size: int) -> None:
+        steps = [
+            deepcopy(step)
+            for step in find_pipeline(cfg)
+            if not step['type'].endswith('Annotations')
+        ]
+        if steps and steps[0].get('type', '').rpartition('.')[2] != 'LoadImageFromFile':
+            raise ValueError(
+                f'the test pipeline of the config begins with {steps[0].get("type")!r} '
+                'and reads no image files; measure on the data of the config instead'
+            )
+        self._pipeline = Compose(steps)
+        self._paths = paths
+        self._batch_size = batch_size
+
+    def __iter__(self) -> Iterator[dict]:
+        for start in range(0, len(self._paths), self._batch_size):
+            paths = self._paths[start : start + self._batch_size]
+            samples = [
+                self._pipeline(dict(img_path=path, img_id=start + i))
+                for i, path in enumerate(paths)
+            ]
+            yield pseudo_collate(samples)
