@@ -9,25 +9,23 @@ import pytest
 import torch
 from torch import nn
 
-from snndense.checkpoints.meta_sdt import META_SDT_CLASSIFIER
 from snndense.checkpoints.sdt_v3_large import (
     SDT_V3_LARGE,
     SDT_V3_LARGE_CLASSIFIER,
     find_wide_rep_conv_norms,
     recognise_sdt_v3_large,
 )
-from snndense.models.backbones import MetaSDT, SDTV3Large
-from snndense.parity import Fixture, check_parity
+from snndense.models.backbones import SDTV3Large
+from snndense.parity import Fixture, check_file, check_parity
 
 DATA = Path(__file__).parent / 'data'
 TOOL = Path(__file__).parents[1] / 'tools/misc/check_parity.py'
 FILES = sorted((DATA / 'parity').glob('*.json'))
 FIXTURES = [path for path in FILES if not path.stem.startswith('sterf_')]
-BACKBONES = [
+KEY_LISTS = [
     path
-    for family in ('sdtv2', 'sdtv3', 'meta_sdt')
-    for path in sorted((DATA / 'manifests').glob(f'manifest_{family}_*.json'))
-    if 'large' not in path.stem
+    for path in sorted((DATA / 'manifests').rglob('manifest_*.json'))
+    if not path.stem.endswith('_heads')
 ]
 
 
@@ -76,53 +74,37 @@ def test_tool_reports_and_fails(tmp_path):
     assert "'NobodyKnowsIt'" in lines[2] and 'absent.json' in lines[3]
 
 
-def _model_of(manifest: dict) -> nn.ModuleDict:
-    """The model of a key list, by our name of the published size."""
-    kwargs, keys = manifest['source']['kwargs'], [k for k, *_ in manifest['state_dict']]
-    version = 'v2' if any('body' in key for key in keys) else 'v3'
-    (arch,) = [
-        name
-        for name, setting in MetaSDT.arch_settings.items()
-        if setting['embed_dims'] == tuple(kwargs['embed_dim'])
-        and setting['version'] == version
-    ]
-    names = {key.split('.', 2)[-1] for key in keys if key.startswith('ConvBlock')}
-    mixer = 'conv'
-    if 'fc1.weight' in names:
-        mixer = 'srb' if 'conv2.weight' in names else 'mlpixer'
-    backbone = MetaSDT(
-        arch,
-        mixer=mixer,
-        mlp_ratio=kwargs['mlp_ratios'],
-        layer_scale_init_value=1e-6 if 'block3.0.layer_scale1' in keys else 0.0,
+@pytest.mark.parametrize('path', KEY_LISTS, ids=lambda path: path.stem)
+def test_key_list_is_that_of_a_model_here(path):
+    for host, part in (('mmdet', '_det_'), ('mmseg', '_seg_')):
+        if part in path.stem:
+            pytest.importorskip(host)
+    report = check_file(path)
+    assert report.passed, report
+    keys = len(json.loads(path.read_text())['state_dict'])
+    assert report.num_keys + report.num_unread == keys
+    size = report.model.split()[5]  # 'classifier with the backbone FAMILY SIZE ...'
+    in_whole_model = any(part in path.stem for part in ('_det_', '_seg_qfpn'))
+    assert in_whole_model or f'_{size.removeprefix("v2_")}' in path.stem
+
+
+def test_a_changed_key_list_is_noticed(tmp_path):
+    data = json.loads(
+        (DATA / 'manifests/manifest_spikformer_dvs_2_256.json').read_text()
     )
-    model = nn.ModuleDict(dict(backbone=backbone))
-    if 'head.weight' in keys:
-        from snndense.models.cls import SpikeLinearClsHead
-
-        model['head'] = SpikeLinearClsHead(
-            kwargs['num_classes'],
-            backbone.out_channels[-1],
-            with_kd_head='head_kd.weight' in keys,
-        )
-    return model
-
-
-@pytest.mark.parametrize('path', BACKBONES, ids=lambda path: path.stem)
-def test_key_list_of_published_size(path):
-    manifest = json.loads(path.read_text())
-    if any(key == 'head.weight' for key, *_ in manifest['state_dict']):
-        pytest.importorskip('mmpretrain')
-    with torch.device('meta'):
-        model = _model_of(manifest)
-        published = {key: torch.empty(s) for key, s, _ in manifest['state_dict']}
-    converted = META_SDT_CLASSIFIER.convert(published)
-    ours = model.state_dict()
-    assert set(converted) == set(ours)
-    assert {k: v.shape for k, v in converted.items()} == {
-        k: v.shape for k, v in ours.items()
-    }
-    assert sum(p.numel() for p in model.parameters()) == manifest['params']
+    path = tmp_path / 'changed.json'
+    path.write_text(json.dumps({**data, 'params': data['params'] + 1}))
+    assert 'parameters, not' in str(check_file(path)) and not check_file(path).passed
+    for changed in (data['state_dict'][:-1], [*data['state_dict'], ['x', [1], 'f']]):
+        path.write_text(json.dumps({**data, 'state_dict': changed}))
+        with pytest.raises(ValueError, match='changed.json'):
+            check_file(path)
+    path.write_text('{}')
+    with pytest.raises(ValueError, match='neither'):
+        check_file(path)
+    heads = DATA / 'manifests/det/manifest_det_retina_sdt2_15m_heads.json'
+    with pytest.raises(ValueError, match='without the backbone'):
+        check_file(heads)
 
 
 @pytest.mark.parametrize('arch', SDTV3Large.arch_settings)

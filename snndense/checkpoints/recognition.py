@@ -119,6 +119,14 @@ FAMILIES = (
 )
 
 
+def count_parameters(weights: dict[str, Tensor]) -> int:
+    """Number of parameters: all weights but buffers."""
+    buffers = ('running_mean', 'running_var', 'num_batches_tracked', '_rate.value')
+    return sum(
+        value.numel() for key, value in weights.items() if not key.endswith(buffers)
+    )
+
+
 @dataclass(frozen=True)
 class Published:
     """What a published file holds.
@@ -166,12 +174,7 @@ class Published:
     @property
     def num_params(self) -> int:
         """Number of parameters: all weights but buffers."""
-        buffers = ('running_mean', 'running_var', 'num_batches_tracked', '_rate.value')
-        return sum(
-            value.numel()
-            for key, value in self.state_dict.items()
-            if not key.endswith(buffers)
-        )
+        return count_parameters(self.state_dict)
 
     def part_weights(self, place: str) -> dict[str, Tensor]:
         """Weights of one of ``parts``, without its place in front."""

@@ -13,6 +13,7 @@ from . import (  # noqa: F401 (ports)
 from . import st_erf as _st_erf
 from .compare import OUTPUT_TOLERANCE, Report, check_parity
 from .fixture import FORMAT, Fixture, read_json
+from .key_lists import KeyListReport, check_key_list
 from .port import Port, register_port
 
 if find_spec('mmdet') is not None:
@@ -30,18 +31,23 @@ __all__ = [
 ]
 
 
-def check_file(path: str | Path, tolerance: float = OUTPUT_TOLERANCE) -> Report:
-    """Compare one file of recorded numbers, whatever its format.
+def check_file(
+    path: str | Path, tolerance: float = OUTPUT_TOLERANCE
+) -> Report | KeyListReport:
+    """Compare one recorded file with this package, whatever its format.
 
     Args:
-        path (str | Path): A ``parity-v1`` file (:func:`check_parity`) or a
-            ``sterf-fixture-1`` one, whose maps have a tolerance of their own.
+        path (str | Path): A ``parity-v1`` file (:func:`check_parity`), a
+            ``sterf-fixture-1`` one, whose maps have a tolerance of their own, or a
+            list of the keys of a published model (:func:`check_key_list`).
         tolerance (float): Absolute tolerance on outputs. Defaults to 1e-8.
 
     Raises:
-        FileNotFoundError, ValueError: If the file is neither or cannot be run.
+        FileNotFoundError, ValueError: If the file is none of these or cannot be run.
     """
-    data = read_json(path, FORMAT, _st_erf.FORMAT)
+    data = read_json(path, FORMAT, _st_erf.FORMAT, None)
+    if 'format' not in data:
+        return check_key_list(path, data)
     if data['format'] == _st_erf.FORMAT:
         return _st_erf.check_st_erf(path)
     return check_parity(path, tolerance)

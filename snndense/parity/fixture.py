@@ -10,6 +10,7 @@ import math
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Optional
 
 import numpy as np
 import torch
@@ -51,8 +52,8 @@ def make_parameter(key: str, shape: Sequence[int], gain: float) -> Tensor:
     return torch.from_numpy(np.array(a))
 
 
-def read_json(path: str | Path, *formats: str) -> dict:
-    """Read a fixture of one of the formats.
+def read_json(path: str | Path, *formats: Optional[str]) -> dict:
+    """Read a fixture of one of the formats; None stands for a file that names none.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -66,7 +67,8 @@ def read_json(path: str | Path, *formats: str) -> dict:
     except json.JSONDecodeError as error:
         raise ValueError(f'{path} is no JSON: {error}') from error
     if not isinstance(data, dict) or data.get('format') not in formats:
-        raise ValueError(f'{path} is no fixture: expected format {formats}')
+        expected = tuple(name for name in formats if name is not None)
+        raise ValueError(f'{path} is no fixture: expected format {expected}')
     return data
 
 

@@ -1,6 +1,5 @@
 """SpikingResformer: what it promises beyond every backbone."""
 
-import json
 import runpy
 import socket
 import subprocess
@@ -12,13 +11,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from snndense.checkpoints.spiking_resformer import SPIKING_RESFORMER_CLASSIFIER
 from snndense.models.backbones import SpikingResformer, spiking_resformer_attention
 from snndense.models.backbones.spiking_resformer_attention import DSSA
 from snndense.models.layers import FiringRate
 
 TESTS = Path(__file__).parents[1]
-MANIFESTS = sorted((TESTS / 'data/manifests').glob('manifest_spikingresformer_*.json'))
 PLAIN = runpy.run_path(str(TESTS / 'reference/plain_dssa.py'))
 TINY = dict(
     arch='ti',
@@ -289,23 +286,3 @@ def test_settings_that_do_not_fit_are_refused():
     settings = {**SpikingResformer.arch_settings['s'], 'stem': 'patchify'}
     with pytest.raises(ValueError, match="'patchify'"):
         SpikingResformer(settings)
-
-
-@pytest.mark.parametrize('path', MANIFESTS, ids=lambda path: path.stem)
-def test_key_list_of_published_size(path):
-    cls = pytest.importorskip('snndense.models.cls')
-    manifest = json.loads(path.read_text())
-    arch = manifest['source']['cls'].rpartition('_')[2]
-    num_classes = manifest['source']['kwargs']['num_classes']
-    with torch.device('meta'):
-        backbone = SpikingResformer(arch)
-        head = cls.SpikeLinearClsHead(
-            num_classes, backbone.out_channels[-1], neuron_cfg=None, bias=False
-        )
-        published = {key: torch.empty(s) for key, s, _ in manifest['state_dict']}
-    model = nn.ModuleDict(dict(backbone=backbone, head=head))
-    converted = SPIKING_RESFORMER_CLASSIFIER.convert(published)
-    assert {k: v.shape for k, v in converted.items()} == {
-        k: v.shape for k, v in model.state_dict().items()
-    }
-    assert sum(p.numel() for p in model.parameters()) == manifest['params']

@@ -10,8 +10,9 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Run parity-v1 files: what the published class returned against '
         'what this package returns for the same weights and input, in float64, '
-        'outputs and gradients; and sterf-fixture-1 files: published receptive '
-        'fields. Exits with 1 if any file fails or is unsupported.'
+        'outputs and gradients; sterf-fixture-1 files: published receptive fields; '
+        'and lists of keys and shapes of published models. Exits with 1 if any file '
+        'fails or is unsupported.'
     )
     parser.add_argument('files', nargs='+', metavar='FILE', help='JSON files')
     parser.add_argument(
@@ -29,7 +30,7 @@ def main() -> int:
     for file in args.files:
         try:
             report = check_file(file, args.tolerance)
-        except (ValueError, FileNotFoundError) as error:
+        except (ValueError, FileNotFoundError, ImportError) as error:
             print(f'FAIL {file}: {error}', flush=True)
             continue
         print(report, flush=True)
