@@ -32,25 +32,55 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     one = commands.add_parser('show', help='everything about one model')
     one.add_argument('name', help='name or path of a config, or its long name')
+    file = commands.add_parser(
+        'check',
+        help='what a file of weights is',
+        description='Recognise a published or converted file, look it up in the zoo, '
+        'and name what is known to go wrong with it. Exits with 1 if it is none of '
+        'the published models, or not the file whose hash is known.',
+    )
+    file.add_argument('file', help='.pth or .safetensors file')
+    file.add_argument(
+        '--allow-pickle',
+        action='store_true',
+        help='unpickle a file that holds more than weights. This runs whatever code '
+        'is in the file: use it only if you trust where the file comes from',
+    )
     return parser.parse_args(arguments)
+
+
+def show_table(args: argparse.Namespace) -> int:
+    entries = select(
+        args.pattern,
+        task=args.task,
+        family=args.family,
+        status=args.status,
+        published=args.published,
+    )
+    print(f'{list_entries(entries)}\n\n{len(entries)} models')
+    return 0
+
+
+def show_entry(args: argparse.Namespace) -> int:
+    print(describe_entry(find_entry(args.name)))
+    return 0
+
+
+def show_file(args: argparse.Namespace) -> int:
+    from .check import check_file, describe_file  # torch, which the others don't need
+
+    found = check_file(args.file, allow_pickle=args.allow_pickle)
+    print(describe_file(found))
+    return int(found.is_another_file)
+
+
+COMMANDS = dict(list=show_table, show=show_entry, check=show_file)
 
 
 def main(arguments: list[str] | None = None) -> int:
     args = parse_args(arguments)
     with cli.short_errors():
-        if args.command == 'list':
-            entries = select(
-                args.pattern,
-                task=args.task,
-                family=args.family,
-                status=args.status,
-                published=args.published,
-            )
-            print(list_entries(entries))
-            print(f'\n{len(entries)} models')
-        else:
-            print(describe_entry(find_entry(args.name)))
-    return 0
+        return COMMANDS[args.command](args)
 
 
 if __name__ == '__main__':

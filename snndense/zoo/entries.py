@@ -142,12 +142,17 @@ def _published(data: Optional[dict]) -> Optional[PublishedWeights]:
     )
 
 
+def _result(name: str, data: dict) -> Result:
+    fields = ('Task', 'Dataset', 'Metrics', 'Status', 'Source')
+    if set(data) != set(fields):
+        raise ValueError(
+            f'expected a result of {name} to have {fields}, but got {data}'
+        )
+    return Result(**{field.lower(): data[field] for field in fields})
+
+
 def _entry(data: dict, collection: dict) -> Entry:
     training = dict(data['Metadata'])
-    results = (
-        {key.lower(): value for key, value in result.items()}
-        for result in data.get('Results', ())
-    )
     return Entry(
         name=data['Name'],
         config=data['Config'],
@@ -155,7 +160,9 @@ def _entry(data: dict, collection: dict) -> Entry:
         paper=collection['Paper'],
         parameters=training.pop('Parameters'),
         training=training,
-        results=tuple(Result(**result) for result in results),
+        results=tuple(
+            _result(data['Name'], result) for result in data.get('Results', ())
+        ),
         published=_published(data.get('Converted From')),
         traps=tuple(collection.get('Traps', ())),
     )
@@ -182,8 +189,8 @@ def load_zoo() -> tuple[Entry, ...]:
     )
 
 
-def _plain(text: str) -> str:
-    """A name without case and punctuation, for comparisons."""
+def plain(text: str) -> str:
+    """A name in small letters, without punctuation, for comparisons."""
     return re.sub(r'[^a-z0-9*?]', '', text.lower())
 
 
@@ -234,7 +241,7 @@ def check_task(task: Optional[str]) -> None:
 
 
 def _in_family(name: str, wanted: str) -> bool:
-    return _plain(name).startswith(_plain(wanted))
+    return plain(name).startswith(plain(wanted))
 
 
 def matches(names: Iterable[str], pattern: str) -> bool:
@@ -242,24 +249,37 @@ def matches(names: Iterable[str], pattern: str) -> bool:
     return any(fnmatchcase(name.lower(), pattern.lower()) for name in names)
 
 
-def find_entry(name: str) -> Entry:
+def find_entry(name: str, task: Optional[str] = None) -> Entry:
     """The entry of a long name, of a config's name, or of a config's path.
 
+    Args:
+        name (str): Such as ``'meta_sdt_srb_coco'``, with ``'det/'`` in front where
+            several tasks have a config of the same name.
+        task (str, optional): ``'cls'``, ``'det'`` or ``'seg'`` looks among the entries
+            of one task.
+
     Raises:
-        ValueError: If there is none; the message lists similar names.
+        ValueError: If there is none, or more than one; the message lists similar names.
     """
-    stem = Path(name).stem if name.endswith('.py') else name
-    for entry in load_zoo():
-        if name == entry.name or stem == entry.stem:
-            return entry
-    raise ValueError(
-        unknown_name(name, [n for e in load_zoo() for n in (e.stem, e.name)])
-    )
+    path = name.removesuffix('.py').removeprefix('configs/')
+    entries = [entry for entry in load_zoo() if task in (None, entry.task)]
+    found = [
+        entry
+        for entry in entries
+        if name == entry.name or path in (entry.stem, f'{entry.task}/{entry.stem}')
+    ]
+    if len(found) > 1:
+        names = ', '.join(f'{entry.task}/{entry.stem}' for entry in found)
+        raise ValueError(f'several configs are called {name}; name one of {names}')
+    if not found:
+        names = (known for entry in entries for known in (entry.stem, entry.name))
+        raise ValueError(unknown_name(name, names))
+    return found[0]
 
 
 def unknown_name(name: str, names: Iterable[str]) -> str:
     """The message for a name that does not exist, with the most similar ones."""
-    by_plain = {_plain(candidate): candidate for candidate in names}
-    similar = difflib.get_close_matches(_plain(name), by_plain, n=5, cutoff=0.5)
+    by_plain = {plain(candidate): candidate for candidate in names}
+    similar = difflib.get_close_matches(plain(name), by_plain, n=5, cutoff=0.5)
     hint = ', '.join(by_plain[plain] for plain in similar)
     return f'unknown model {name!r}' + (f'; similar names: {hint}' if hint else '')

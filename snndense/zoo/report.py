@@ -58,10 +58,10 @@ def describe_entry(entry: Entry) -> str:
         'parameters': f'{entry.parameters:,}',
     }
     fields.update({key.lower(): str(value) for key, value in entry.training.items()})
-    sections = [_fields(fields)]
+    sections = [format_fields(fields)]
     for result in entry.results:
         sections.append(
-            _fields({'reported': str(result), result.status: result.source})
+            format_fields({'reported': str(result), result.status: result.source})
         )
     if not entry.results:
         sections.append('No number is reported for this model.')
@@ -69,7 +69,8 @@ def describe_entry(entry: Entry) -> str:
     traps = (*(entry.published.traps if entry.published else ()), *entry.traps)
     if traps:
         sections.append('To look out for\n' + format_traps(traps))
-    sections.append(f'Evaluate\n{format_commands(entry)}')
+    check = '  python -m snndense.zoo check FILE'
+    sections.append(f'Evaluate\n{check}\n{test_command(entry)}')
     text = entry.config_path.read_text(encoding='utf-8').rstrip()
     sections.append(f'Config\n{textwrap.indent(text, "  ")}')
     return '\n\n'.join(sections)
@@ -88,10 +89,11 @@ def _describe_published(published: PublishedWeights | None) -> str:
         else '',
         'backbone': format_arguments(published.backbone),
     }
-    return f'Published weights\n{textwrap.indent(_fields(fields), "  ")}'
+    return f'Published weights\n{textwrap.indent(format_fields(fields), "  ")}'
 
 
-def _fields(fields: dict[str, str]) -> str:
+def format_fields(fields: dict[str, str]) -> str:
+    """A line per field, values aligned."""
     width = max(map(len, fields))
     return '\n'.join(
         f'{key.ljust(width)}  {value}'.rstrip() for key, value in fields.items()
@@ -111,14 +113,10 @@ def format_arguments(config: dict) -> str:
     return f'{name}({", ".join(f"{k}={v!r}" for k, v in arguments.items())})'
 
 
-def format_commands(entry: Entry) -> str:
-    """The commands that check and evaluate weights of an entry."""
-    test = shown(zoo_root() / 'tools/test.py')
-    commands = (
-        'python -m snndense.zoo check FILE',
-        f'python {test} {shown(entry.config_path)} FILE',
-    )
-    return textwrap.indent('\n'.join(commands), '  ')
+def test_command(entry: Entry, file: str = 'FILE') -> str:
+    """The command that evaluates weights with the config of an entry."""
+    tool = shown(zoo_root() / 'tools/test.py')
+    return f'  python {tool} {shown(entry.config_path)} {file}'
 
 
 def shown(path: Path) -> str:
