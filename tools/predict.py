@@ -5,12 +5,11 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-import torch
 from mmengine.device import get_device
 from mmengine.utils import ProgressBar
 
 from snndense.engine.data_checks import find_damage
-from snndense.engine.measuring import find_images
+from snndense.engine.measuring import check_device, find_images
 from snndense.engine.predictors import PREDICTORS, Predictor, write_prediction
 from snndense.engine.preflight import check_model
 from snndense.utils import cli
@@ -72,15 +71,6 @@ def output_names(images: list[str]) -> dict[str, str]:
             'predict for their folders one at a time'
         )
     return names
-
-
-def check_device(name: str) -> str:
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f'--device {name} cannot be used: {reason}') from error
-    return name
 
 
 def predict(

@@ -1,21 +1,28 @@
 """Measuring models: what they see, how they fire, what they cost."""
 
+from .firing import FiringReport, LayerFiring, measure_firing, write_firing_csv
+from .firing_plots import plot_firing
 from .layers import TokenLayout
 from .macs import LayerMacs, MacReport, count_macs, model_macs
 from .st_erf import LayerERF, STERFResult, st_erf
 from .st_erf_plots import plot_areas, plot_erf, plot_profiles, plot_temporal
 
 __all__ = [
+    'FiringReport',
     'LayerERF',
+    'LayerFiring',
     'LayerMacs',
     'MacReport',
     'STERFResult',
     'TokenLayout',
     'count_macs',
+    'measure_firing',
     'model_macs',
     'plot_areas',
     'plot_erf',
+    'plot_firing',
     'plot_profiles',
     'plot_temporal',
     'st_erf',
+    'write_firing_csv',
 ]

@@ -2,7 +2,6 @@
 
 from typing import NamedTuple, Optional
 
-from spikingjelly.activation_based.base import MemoryModule
 from spikingjelly.activation_based.neuron import BaseNode
 from torch import Tensor, nn
 
@@ -54,13 +53,6 @@ def spike_format(neuron: nn.Module, output: Tensor) -> SpikeFormat:
     levels = getattr(neuron.surrogate_function, 'max_spike_count', 1)
     steps = output.shape[0] if neuron.step_mode == 'm' else None
     return SpikeFormat(int(levels), 1, steps)
-
-
-def reset_states(model: nn.Module) -> None:
-    """Let neurons of spikingjelly start from rest; ours always do."""
-    for module in model.modules():
-        if isinstance(module, MemoryModule):
-            module.reset()
 
 
 def time_steps_of(model: nn.Module) -> int:

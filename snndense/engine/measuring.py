@@ -8,12 +8,14 @@ from math import ceil
 from pathlib import Path
 from typing import Optional
 
+import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
+from mmengine.device import get_device
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
-from torch import nn
+from torch import Tensor, nn
 
 from snndense.checkpoints.loading import (
     check_checkpoint,
@@ -25,17 +27,12 @@ from .data_checks import build_datasets, check_paths
 from .preflight import build_model
 from .run_config import set_dataloaders
 
-PARTS = ('model', 'backbone')
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.ppm', '.pgm')
 PHASES = ('test', 'val')
 
 
 def load_model(
-    cfg: Config,
-    checkpoint: Optional[str] = None,
-    *,
-    part: str = 'model',
-    device: str = 'cpu',
+    cfg: Config, checkpoint: Optional[str] = None, *, device: str = 'cpu'
 ) -> nn.Module:
     """Build the model of a config for evaluation, and load its weights.
 
@@ -43,16 +40,12 @@ def load_model(
         cfg (Config): The config.
         checkpoint (str, optional): Its weights; without them the model keeps those it
             was built with, and no file is fetched.
-        part (str): ``'model'``, or ``'backbone'`` for its backbone alone.
-            Defaults to ``'model'``.
         device (str): Defaults to ``'cpu'``.
 
     Raises:
         FileNotFoundError, ValueError: If the checkpoint is missing, cannot be read or
-            belongs to another model, or the config has no backbone.
+            belongs to another model, or the config has no model.
     """
-    if part not in PARTS:
-        raise ValueError(f'expected part in {PARTS}, but got {part=}')
     if cfg.get('model') is None:
         raise ValueError('the config has no model')
     model = revert_sync_batchnorm(build_model(cfg))
@@ -60,11 +53,18 @@ def load_model(
         check_checkpoint(model, checkpoint)
         state_dict = get_state_dict(read_checkpoint(checkpoint))
         model.load_state_dict(state_dict, strict=False)
-    if part == 'backbone' and hasattr(model, 'data_preprocessor'):
-        if getattr(model, 'backbone', None) is None:
-            raise ValueError(f'{type(model).__name__} of the config has no backbone')
-        model = model.backbone
     return model.to(device).eval()
+
+
+def get_backbone(model: nn.Module) -> nn.Module:
+    """The backbone of a whole model.
+
+    Raises:
+        ValueError: If it has none.
+    """
+    if getattr(model, 'backbone', None) is None:
+        raise ValueError(f'{type(model).__name__} of the config has no backbone')
+    return model.backbone
 
 
 def find_pipeline(cfg: Config) -> list[dict]:
@@ -224,3 +224,73 @@ class _FileBatches:
                 for i, path in enumerate(paths)
             ]
             yield pseudo_collate(samples)
+
+
+class BackboneBatches:
+    """Images as the backbone of a model gets them: through its data preprocessor.
+
+    Args:
+        model (nn.Module): The whole model.
+        batches (Batches): As a data loader yields them.
+    """
+
+    def __init__(self, model: nn.Module, batches: Batches) -> None:
+        self._preprocessor = model.data_preprocessor
+        self._batches = batches
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for batch in self._batches:
+            yield self._preprocessor(batch, False)['inputs']
+
+
+def prepare(
+    cfg: Config,
+    checkpoint: Optional[str] = None,
+    images: Optional[str] = None,
+    *,
+    part: str = 'model',
+    num_images: int = 100,
+    batch_size: int = 1,
+    device: Optional[str] = None,
+) -> tuple[nn.Module, Batches | BackboneBatches]:
+    """A model and the batches to measure it on, see :func:`load_model`.
+
+    Args:
+        cfg (Config): The config.
+        checkpoint (str, optional): Weights.
+        images, num_images, batch_size: See :func:`data_batches`.
+        part (str): ``'model'``, or ``'backbone'`` for its backbone alone.
+        device (str, optional): None: the GPU if there is one.
+
+    Raises:
+        FileNotFoundError, ValueError: As :func:`load_model` and :func:`data_batches`,
+            or if the device cannot be used.
+    """
+    batches = data_batches(cfg, images, num_images=num_images, batch_size=batch_size)
+    device = check_device(device or get_device())
+    model = load_model(cfg, checkpoint, device=device)
+    if not hasattr(model, 'data_preprocessor'):
+        raise ValueError(
+            f'the config has a bare {type(model).__name__} that reads no image files; '
+            'give the config of a whole model, with --part backbone for the backbone'
+        )
+    if part == 'model':
+        return model, batches
+    return get_backbone(model), BackboneBatches(model, batches)
+
+
+def check_device(name: str) -> str:
+    """Give the name back if torch can use the device.
+
+    Raises:
+        ValueError: If it cannot.
+    """
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f'--device {name} cannot be used: {reason}') from error
+    return name

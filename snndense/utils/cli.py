@@ -33,6 +33,39 @@ def add_config(parser: argparse.ArgumentParser, purpose: str) -> None:
     )
 
 
+def add_measurement(parser: argparse.ArgumentParser) -> None:
+    """Add what a measurement on images needs: weights, images, their number, device."""
+    parser.add_argument(
+        'checkpoint',
+        nargs='?',
+        help='checkpoint file (default: random weights, for a first look only)',
+    )
+    parser.add_argument(
+        '--images',
+        help='image, folder of images, or quoted pattern (default: the test data of '
+        'the config, or its validation data)',
+    )
+    parser.add_argument(
+        '--num-images',
+        type=int,
+        default=100,
+        help='how many images to look at (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--batch-size', type=int, default=1, help='images at a time (default: 1)'
+    )
+    parser.add_argument(
+        '--part',
+        choices=['model', 'backbone'],
+        default='model',
+        help='the whole model with neck and heads, or its backbone alone (default: '
+        '%(default)s)',
+    )
+    parser.add_argument(
+        '--device', help='such as cpu or cuda:0 (default: the GPU if there is one)'
+    )
+
+
 def add_launcher(parser: argparse.ArgumentParser) -> None:
     """Add ``--launcher`` and ``--local_rank``, for distributed runs."""
     parser.add_argument(

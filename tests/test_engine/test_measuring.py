@@ -6,7 +6,12 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
-from snndense.engine.measuring import data_batches, default_shape, load_model
+from snndense.engine.measuring import (
+    check_device,
+    data_batches,
+    default_shape,
+    load_model,
+)
 from snndense.utils import cli
 
 ROOT = Path(__file__).parents[2]
@@ -63,8 +68,8 @@ def test_mistakes(tmp_path):
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / 'a.png')
     with pytest.raises(ValueError, match='no test_dataloader'):
         data_batches(cfg, str(tmp_path))
-    with pytest.raises(ValueError, match="part='neck'"):
-        load_model(cfg, part='neck')
+    with pytest.raises(ValueError, match='device nonsense cannot be used'):
+        check_device('nonsense')
 
 
 def test_events_are_no_image_files(tmp_path):

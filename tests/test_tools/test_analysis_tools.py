@@ -20,3 +20,24 @@ def test_get_flops(task, tiny_configs, call_tool, capsys, tmp_path):
     assert 'head' not in capsys.readouterr().out
     message = call_tool(tool, tiny_configs[task], '--shape', 1, 2, 3)
     assert 'expected --shape H W' in message
+
+
+def test_get_firing_rate(trained, digit_scenes_root, call_tool, capsys, tmp_path):
+    run = trained('det')
+    tool = 'analysis_tools/get_firing_rate.py'
+    out = tmp_path / 'firing'
+    common = (run.config, run.checkpoint, '--num-images', 3, '--device', 'cpu')
+    assert not call_tool(tool, *common, '--out', out)
+    assert '3 images' in capsys.readouterr().out
+    report = json.loads((out / 'firing.json').read_text())
+    assert report['num_images'] == 3
+    assert len((out / 'firing.csv').read_text().splitlines()) > len(report['layers'])
+    assert (out / 'firing.png').stat().st_size > 10_000
+    images = ('--images', digit_scenes_root / 'coco/val')
+    assert not call_tool(tool, *common, *images, '--part', 'backbone')
+    printed = capsys.readouterr().out
+    # the tiny detector spikes in its backbone alone
+    assert 'stages.0' in printed and 'backbone.' not in printed
+    assert f'firing rate {report["firing_rate"]:.4f}' in printed
+    message = call_tool(tool, run.config, tmp_path / 'none.pth', '--device', 'cpu')
+    assert 'there is no checkpoint' in message

@@ -14,7 +14,7 @@ import json
 from pathlib import Path
 
 from snndense.analysis.macs import MacReport, model_macs
-from snndense.engine.measuring import PARTS, default_shape, load_model
+from snndense.engine.measuring import default_shape, get_backbone, load_model
 from snndense.utils import cli
 from snndense.utils.files import complete_file
 from snndense.utils.tables import format_count, format_table, write_csv
@@ -37,7 +37,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         '--part',
-        choices=PARTS,
+        choices=['model', 'backbone'],
         default='model',
         help='the whole model with neck and heads, or its backbone alone (default: '
         '%(default)s)',
@@ -88,7 +88,9 @@ def main() -> None:
         cfg = cli.read_config(args.config, args.cfg_options)
         shape = args.shape or default_shape(cfg)
         shape = (shape[0], shape[-1])
-        model = load_model(cfg, part=args.part)
+        model = load_model(cfg)
+        if args.part == 'backbone' and hasattr(model, 'data_preprocessor'):
+            model = get_backbone(model)
         # a config may have a bare backbone in place of a whole model
         is_whole = hasattr(model, 'data_preprocessor')
         scope = cfg.default_scope if is_whole else None
