@@ -1,5 +1,6 @@
 """Every experiment in ``configs/ablations``."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from snndense.engine.ablation import read_experiment
 from snndense.models.backbones.lsformer_attention import LSSSA, SSA
 from snndense.models.backbones.lsformer_pooling import SPooling
 
-EXPERIMENTS = sorted((Path(__file__).parents[1] / 'configs/ablations').glob('*.py'))
+ROOT = Path(__file__).parents[1]
+EXPERIMENTS = sorted((ROOT / 'configs/ablations').glob('*.py'))
 
 
 @pytest.mark.parametrize('path', EXPERIMENTS, ids=lambda path: path.stem)
@@ -34,8 +36,8 @@ def test_variants_have_one_budget(path):
 @pytest.mark.parametrize('task', ['det', 'cls'])
 def test_parts_of_lsformer_are_replaced(task):
     pytest.importorskip('mmdet' if task == 'det' else 'mmpretrain')
-    folder = Path(__file__).parents[1] / 'configs/ablations'
-    variants = read_experiment(folder / f'lsformer_digits_{task}.py').variants
+    path = ROOT / f'configs/ablations/lsformer_digits_{task}.py'
+    variants = read_experiment(path).variants
     with torch.device('meta'):
         backbones = {
             name: preflight.build_model(variant.cfg).backbone
@@ -54,3 +56,15 @@ def test_parts_of_lsformer_are_replaced(task):
     assert options('average-pooling') == ({'avg'}, rates, False)
     assert options('dilation-1') == ({'if'}, {(1,)}, False)
     assert options('global-attention') == ({'if'}, set(), True)
+
+
+def test_documented_experiment(tmp_path):
+    pytest.importorskip('mmdet')
+    text = (ROOT / 'docs/ablations.md').read_text()
+    (block,) = re.findall(r'^```python\n(.*?)^```', text, re.M | re.S)
+    path = tmp_path / 'experiment.py'
+    path.write_text(block.replace('../', f'{ROOT}/configs/'))
+    variants = read_experiment(path).variants
+    assert variants['max-pooling'].cfg.model.backbone.spool == 'max'
+    for row in re.findall(r'\]\(\.\./(configs/ablations/.*?\.py)\)', text):
+        assert ROOT / row in EXPERIMENTS
