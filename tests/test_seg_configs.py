@@ -12,7 +12,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS
 from mmengine.structures import PixelData
 
-from snndense.models.layers.neurons import LIF, IntegerLIF
+from snndense.models.layers import LIF, IntegerLIF
 
 pytest.importorskip('mmseg')
 

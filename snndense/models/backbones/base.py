@@ -44,6 +44,9 @@ class SpikingBackbone(BaseModule):
     Attributes:
         out_channels (tuple[int]): Channels of the returned maps.
         out_strides (tuple[int]): True strides of the returned maps.
+        virtual_steps (int): D of spike-driven execution, 1 otherwise; ``time_steps``
+            then counts T x D of them. Set by
+            :func:`~snndense.models.time_steps.to_spike_driven`.
 
     Raises:
         ValueError: For an unknown ``out_mode``, or taps or stages that do not
@@ -51,6 +54,7 @@ class SpikingBackbone(BaseModule):
     """
 
     arch_settings: dict[str, dict] = {}
+    virtual_steps = 1
 
     def __init__(
         self,
@@ -161,12 +165,14 @@ class SpikingBackbone(BaseModule):
         if inputs.dim() == 4:
             # upstream: the image is repeated before the stem; same values
             return repeat_time(stem(inputs), self.time_steps)
-        if inputs.shape[1] != self.time_steps:
+        time_steps = self.time_steps // self.virtual_steps
+        if inputs.shape[1] != time_steps:
             raise ValueError(
                 f'event frames have {inputs.shape[1]} steps, but the backbone was '
-                f'built with time_steps={self.time_steps}; set one to the other'
+                f'built with {time_steps=}; set one to the other'
             )
-        return stem(fold_time(inputs.transpose(0, 1)))
+        x = stem(fold_time(inputs.transpose(0, 1)))
+        return repeat_time(x, self.virtual_steps)
 
     @abstractmethod
     def forward_stages(self, inputs: Tensor) -> Iterator[Tensor]:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..layers import SpikeConv, build_neuron, build_norm, linear_attention
+from ..layers import SpikeConv, build_neuron, build_norm, hold, linear_attention
 from ..layers.counting import SynapticOps
 from .lsformer_window import (
     check_dilations,
@@ -80,6 +80,8 @@ class SSA(nn.Module):
         ValueError: If the heads do not divide the channels.
     """
 
+    virtual_steps = 1
+
     def __init__(
         self,
         dim: int,
@@ -123,9 +125,13 @@ class SSA(nn.Module):
 
     def mix(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Scaled attention, ``(T*N, C, H, W)``, at least float32."""
-        if not isinstance(self.scale, nn.Parameter):
+        is_learnt, steps = isinstance(self.scale, nn.Parameter), self.virtual_steps
+        if not is_learnt and steps == 1:
             return self.attend(q, k, v, self.scale)
-        y = self.attend(q, k, v, 1.0)
+        # the factor, no power of two, is for what has accumulated
+        y = hold(self.attend(q, hold(k, steps), hold(v, steps), 1.0), steps)
+        if not is_learnt:
+            return y * self.scale
         scale = self.scale.abs().repeat_interleave(self.dim // self.num_heads)
         return y * scale.view(1, -1, 1, 1)
 

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..layers import IntegerLIF, build_neuron, build_norm
+from ..layers import IntegerLIF, build_neuron, build_norm, hold_unless_spikes
 
 SPOOLS = ('if', 'lif', 'bn', 'dw', 'avg', 'max')
 # 1 - 1 / NO_LEAK rounds to 1: an IntegerLIF that forgets nothing between steps
@@ -61,6 +61,8 @@ class SPooling(nn.Module):
         ValueError: For an unknown ``spool`` or a window below 2.
     """
 
+    virtual_steps = 1
+
     def __init__(
         self,
         channels: int,
@@ -96,8 +98,11 @@ class SPooling(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.neuron is None:
-            pool = F.max_pool2d if self.spool == 'max' else F.avg_pool2d
-            return pool(x, **self._window())
+            if self.spool == 'avg':
+                return F.avg_pool2d(x, **self._window())
+            # SEW: sums of spikes come in
+            x = hold_unless_spikes(x, self.virtual_steps)
+            return F.max_pool2d(x, **self._window())
         return self.neuron(self.charge(x))
 
     def charge(self, x: Tensor) -> Tensor:

@@ -117,6 +117,8 @@ class SpikeDrivenSelfAttention(nn.Module):
     Shape: ``(T*N, C, H, W) -> (T*N, C, H, W)``.
     """
 
+    virtual_steps = 1
+
     def __init__(
         self,
         dim: int,
@@ -160,7 +162,7 @@ class SpikeDrivenSelfAttention(nn.Module):
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """``(q k^T) v * scale`` without the N x N map."""
-        return linear_attention(q, k, v, self.scale)
+        return linear_attention(q, k, v, self.scale, self.virtual_steps)
 
     def _split_heads(self, x: Tensor) -> Tensor:
         return x.flatten(2).unflatten(1, (self.num_heads, -1))

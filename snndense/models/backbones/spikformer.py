@@ -90,6 +90,8 @@ class SSA(nn.Module):
     Shape: ``(T*N, C, H, W) -> (T*N, C, H, W)``, spikes.
     """
 
+    virtual_steps = 1
+
     def __init__(
         self,
         dim: int,
@@ -120,6 +122,7 @@ class SSA(nn.Module):
             self._split_heads(self.k(x)),
             self._split_heads(self.v(x)),
             self.scale,
+            self.virtual_steps,
         )
         return self.proj(self.attn_neuron(y.reshape(x.shape)))
 

@@ -22,6 +22,7 @@ from ..layers import (
     build_neuron,
     build_norm,
     fold_time,
+    hold,
     spikes_in_bytes,
     unfold_time,
 )
@@ -153,6 +154,8 @@ class DSSA(nn.Module):
     Shape: ``(T*N, C, H, W) -> (T*N, C, H, W)``.
     """
 
+    virtual_steps = 1
+
     def __init__(
         self,
         dim: int,
@@ -208,6 +211,7 @@ class DSSA(nn.Module):
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """``attn_neuron(q^T k) v``, and the spikes of every group of the map."""
+        k, v = hold(k, self.virtual_steps), hold(v, self.virtual_steps)
         with spikes_in_bytes(q, self.neuron):
             return blocked_attention(q, k, v, self.attn_neuron)
 

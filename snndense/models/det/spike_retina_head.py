@@ -39,6 +39,8 @@ class SpikeRetinaHead(RetinaHead):
     ``(N, 4*A, H, W)``.
     """
 
+    virtual_steps = 1
+
     def __init__(
         self,
         num_classes: int,
@@ -70,9 +72,15 @@ class SpikeRetinaHead(RetinaHead):
             cls_feat = conv(cls_feat)
         for conv in self.reg_convs:
             reg_feat = conv(reg_feat)
-        spikes = self.last_neuron(torch.cat((cls_feat, reg_feat)))  # (2*T*N, C, H, W)
-        cls_spikes, reg_spikes = spikes.chunk(2)
-        return self.retina_cls(cls_spikes), self.retina_reg(reg_spikes)
+        # the steps of the regression follow those of the classification
+        steps = (self.virtual_steps, -1)
+        pair = torch.cat([x.unflatten(0, steps) for x in (cls_feat, reg_feat)], dim=1)
+        spikes = self.last_neuron(pair.flatten(0, 1))  # (2*T*N, C, H, W)
+        cls_spikes, reg_spikes = spikes.unflatten(0, steps).chunk(2, dim=1)
+        return (
+            self.retina_cls(cls_spikes.flatten(0, 1)),
+            self.retina_reg(reg_spikes.flatten(0, 1)),
+        )
 
     def forward_single(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Scores and deltas of one pyramid level, averaged over time."""

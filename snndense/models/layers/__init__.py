@@ -3,10 +3,12 @@ from .checkpoint import checkpoint_module
 from .conv import SpikeConv, build_norm
 from .drop_path import DropPath
 from .firing_rate import FiringRate
-from .neurons import IF, LIF, PLIF, IntegerLIF, SpikingNeuron, build_neuron
+from .integer_neuron import IntegerLIF
+from .neurons import IF, LIF, PLIF, SpikingNeuron, build_neuron
 from .presynaptic import fire_before
 from .spike_storage import spikes_in_bytes
 from .time import fold_time, mean_over_time, repeat_time, unfold_time
+from .virtual_steps import gather_steps, hold, hold_unless_spikes, spread_spikes
 
 __all__ = [
     'IF',
@@ -22,9 +24,13 @@ __all__ = [
     'checkpoint_module',
     'fire_before',
     'fold_time',
+    'gather_steps',
+    'hold',
+    'hold_unless_spikes',
     'linear_attention',
     'mean_over_time',
     'repeat_time',
     'spikes_in_bytes',
+    'spread_spikes',
     'unfold_time',
 ]

@@ -3,8 +3,12 @@
 import torch
 from torch import Tensor
 
+from .virtual_steps import hold
 
-def linear_attention(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
+
+def linear_attention(
+    q: Tensor, k: Tensor, v: Tensor, scale: float, virtual_steps: int = 1
+) -> Tensor:
     """``(q k^T) v * scale`` evaluated as ``q (k^T v) * scale``: O(N), no N x N map.
 
     Without a softmax the product is associative. Spikes are multiples of 1/D, so
@@ -17,6 +21,10 @@ def linear_attention(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
         k (Tensor): Keys, ``(B, heads, d, N)``.
         v (Tensor): Values, ``(B, heads, e, N)``.
         scale (float): Factor on the result.
+        virtual_steps (int): D of spike-driven execution, see
+            :mod:`snndense.models.layers.virtual_steps`: spikes of q meet keys and
+            values that have accumulated, and the factor, which may be no power of
+            two, what has accumulated of them. Defaults to 1.
 
     Returns:
         Tensor: ``(B, heads, e, N)``, at least float32.
@@ -24,5 +32,6 @@ def linear_attention(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
     dtype = torch.promote_types(q.dtype, torch.float32)
     with torch.autocast(q.device.type, enabled=False):
         q, k, v = q.to(dtype), k.to(dtype), v.to(dtype)
+        k, v = hold(k, virtual_steps), hold(v, virtual_steps)
         context = v @ k.mT  # (B, heads, e, d)
-        return (context @ q).mul_(scale)  # (B, heads, e, N)
+        return hold(context @ q, virtual_steps).mul_(scale)  # (B, heads, e, N)

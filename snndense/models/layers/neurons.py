@@ -21,9 +21,9 @@ from torch.autograd.function import once_differentiable
 from snndense.registry import MODELS
 
 from .time import fold_time, unfold_time
+from .virtual_steps import gather_steps, spread_spikes
 
 SURROGATES = {'sigmoid': surrogate.Sigmoid, 'atan': surrogate.ATan}
-ROUNDINGS = ('half_even', 'half_up')
 #: Elements per step that a CPU works on at a time: a few arrays of them fit a cache.
 CPU_CHUNK = 2**16
 
@@ -42,12 +42,16 @@ class SpikingNeuron(nn.Module):
     Attributes:
         levels (int): Most spikes that one step can stand for (1 if binary).
         norm (float): Emitted value = number of spikes / norm.
+        virtual_steps (int): D of spike-driven execution in evaluation, where every
+            step takes D binary ones; 1 otherwise. Set by
+            :func:`~snndense.models.time_steps.to_spike_driven`.
 
     Shape: ``(T*N, ...) -> (T*N, ...)``.
     """
 
     levels = 1
     norm = 1
+    virtual_steps = 1
 
     def __init__(
         self, *, time_steps: int = 1, v_threshold: float = 1.0, inplace: bool = False
@@ -62,7 +66,20 @@ class SpikingNeuron(nn.Module):
         if x.numel() == 0:  # no RoI in any picture; the kernels refuse it
             # parameters stay in the graph, as DDP wants
             return x + 0 * sum(p.sum() for p in self.parameters())
+        if self.virtual_steps > 1:
+            return self._fire_binary(x)
         return fold_time(self.fire(unfold_time(x, self.time_steps)))
+
+    def _fire_binary(self, x: Tensor) -> Tensor:
+        """Spikes at every virtual step, ``(D*T*N, ...) -> (D*T*N, ...)``."""
+        if self.training:
+            raise ValueError(
+                'a spike-driven model only evaluates; train it on integers: '
+                'snndense.models.time_steps.to_integer(model)'
+            )
+        x = gather_steps(x, self.virtual_steps)
+        emitted = fold_time(self.fire(unfold_time(x, self.time_steps)))
+        return spread_spikes(emitted, self.norm, self.virtual_steps)
 
     def fire(self, x_seq: Tensor) -> Tensor:
         """Emitted values of a whole sequence, ``(T, N, ...) -> (T, N, ...)``."""
@@ -285,113 +302,6 @@ class IF(BinaryNeuron):
             self.surrogate_function,
             self.detach_reset,
         )[:2]
-
-
-class _SpikeCount(torch.autograd.Function):
-    """``round(clamp(x, 0, D))``; gradient 1 where x lies within the bounds.
-
-    Half-to-even, it is spikingjelly's ``MultiLevelSpikeCount``, except that one byte
-    per element is kept for the backward pass instead of x, and nothing without one.
-    """
-
-    @staticmethod
-    def forward(ctx, x: Tensor, levels: int, half_up: bool) -> Tensor:
-        count = x.clamp(0, levels)
-        if ctx.needs_input_grad[0]:
-            window = (x > 0) & (x < levels) if half_up else count == x
-            ctx.save_for_backward(window)
-        return count.add_(0.5).floor_() if half_up else count.round_()
-
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple:
-        (window,) = ctx.saved_tensors
-        return grad * window, None, None
-
-
-@MODELS.register_module()
-class IntegerLIF(SpikingNeuron):
-    """Integer-valued LIF: trains on D + 1 levels, runs as D binary steps.
-
-    With ``h`` the membrane, the count is ``n = round(clamp(h / v_threshold, 0,
-    D))`` and ``n / norm`` is emitted; the gradient passes where ``0 <= h <= D``,
-    both ends included. Over T > 1 steps the membrane leaks by ``1 - 1 / tau``
-    and ``n`` thresholds are subtracted, as in I-LIF (https://arxiv.org/abs/2407.20708).
-    At T = 1 this is ``MultiSpike`` of SDT-V3 (https://arxiv.org/abs/2411.16061)
-    and of the ST-ERF models (https://arxiv.org/abs/2510.21403).
-
-    Args:
-        levels (int): D, the largest count. Defaults to 4.
-        norm (float, optional): Divisor of the count; None means ``levels``, which
-            emits rates in [0, 1]. Published detection heads use 1.
-        train_levels (int, optional): D while training, for the published modules
-            that train and evaluate with different bounds (``SpikeFPN``: 4 and 1;
-            the ST-ERF copy of ``SDEFormer``: 8 and 4). None: the same as
-            ``levels``.
-        tau (float): Time constant between steps, >= 1; 1 forgets the membrane.
-            Unused at T = 1. Defaults to 4 / 3.
-        rounding (str): ``'half_even'``, or ``'half_up'`` with a gradient strictly
-            inside (0, D), the rule of SDT-V3 large (T = 1 or ``tau=1`` only).
-        **kwargs: See :class:`SpikingNeuron`.
-
-    Raises:
-        ValueError: For a bound, divisor, time constant or rounding out of range.
-    """
-
-    def __init__(
-        self,
-        *,
-        levels: int = 4,
-        norm: Optional[float] = None,
-        train_levels: Optional[int] = None,
-        tau: float = 4 / 3,
-        rounding: str = 'half_even',
-        **kwargs,
-    ) -> None:
-        super().__init__(**kwargs)
-        for name, value in dict(levels=levels, train_levels=train_levels).items():
-            if value is not None and (not isinstance(value, int) or value < 1):
-                raise ValueError(f'expected {name} to be an int >= 1, but got {value}')
-        if norm is not None and not norm > 0:
-            raise ValueError(f'expected norm > 0, but got {norm=}')
-        if not tau >= 1:
-            raise ValueError(f'expected tau >= 1, but got {tau=}')
-        if rounding not in ROUNDINGS:
-            raise ValueError(f'expected rounding in {ROUNDINGS}, but got {rounding=}')
-        if rounding == 'half_up' and self.time_steps > 1 and tau != 1:
-            raise ValueError(
-                "rounding='half_up' is defined for a membrane that is not carried from "
-                f'step to step, but got time_steps={self.time_steps} and {tau=}; set '
-                'tau=1'
-            )
-        self.levels = levels
-        self.train_levels = train_levels or levels
-        self.norm = norm or levels
-        self.tau = float(tau)
-        self.rounding = rounding
-
-    def fire(self, x_seq: Tensor) -> Tensor:
-        levels = self.train_levels if self.training else self.levels
-        count = self.count(x_seq, levels)
-        return count if self.norm == 1 else count.div_(self.norm)
-
-    def count(self, x_seq: Tensor, levels: int) -> Tensor:
-        """Integer spike counts in ``[0, levels]``."""
-        if self.time_steps == 1 or self.tau == 1:  # no membrane to carry over
-            h = x_seq if self.v_threshold == 1 else x_seq / self.v_threshold
-            return _SpikeCount.apply(h, levels, self.rounding == 'half_up')
-        return functional.ilif_multi_step(
-            x_seq,
-            self.resting_membrane(x_seq),
-            self.tau,
-            self.v_threshold,
-            surrogate.MultiLevelSpikeCount(levels),
-        )[0]
-
-    def extra_repr(self) -> str:
-        bounds = f'levels={self.levels}, norm={self.norm}'
-        if self.train_levels != self.levels:
-            bounds += f', train_levels={self.train_levels}'
-        return f'{super().extra_repr()}, {bounds}'
 
 
 def build_neuron(neuron_cfg: dict, time_steps: int = 1, **overrides) -> SpikingNeuron:
