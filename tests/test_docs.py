@@ -84,6 +84,15 @@ def test_added_backbone():
         SNNDENSE_MODELS.module_dict.pop('MyFormer')
 
 
+@pytest.mark.parametrize('path', ['docs/time_steps.md'])
+def test_examples_run(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    examples = blocks(path)
+    assert examples
+    for code in examples:
+        exec(code, {})
+
+
 def test_documented_files_exist():
     documents = [
         path

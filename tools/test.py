@@ -7,6 +7,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from snndense.engine import preflight, results, run_config
+from snndense.models.time_steps import set_steps
 from snndense.utils import cli
 
 
@@ -49,6 +50,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--tta', action='store_true', help='test-time augmentation')
     parser.add_argument('--amp', action='store_true', help='test with mixed precision')
+    cli.add_steps(parser)
     parser.add_argument(
         '--no-pin-memory',
         action='store_true',
@@ -81,14 +83,19 @@ def prepare_config(args: argparse.Namespace) -> Config:
 def main() -> None:
     args = parse_args()
     cli.export_local_rank(args.local_rank)
+    steps = cli.read_steps(args)
     with cli.short_errors():
         cfg = prepare_config(args)
         if cli.is_first_process():
             preflight.check_run(cfg, ('test',), args.checkpoint)
+        if steps:
+            set_steps(preflight.build_model(cfg), **steps)
         if args.tta:  # wraps the model, so after its check
             run_config.enable_tta(cfg)
         run_config.set_launcher(cfg, args.launcher)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    if steps:
+        print(f'Running with {set_steps(runner.model, **steps)}', flush=True)
     with cli.named_image_errors():
         results.run_test(runner, cfg.default_scope, args.out, args.out_item)
 

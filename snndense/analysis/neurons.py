@@ -46,6 +46,8 @@ def find_neurons(model: nn.Module) -> dict[str, nn.Module]:
 def spike_format(neuron: nn.Module, output: Tensor) -> SpikeFormat:
     """Format of what ``neuron`` has just emitted."""
     if isinstance(neuron, SpikingNeuron):
+        if (steps := neuron.virtual_steps) > 1:  # binary, see to_spike_driven
+            return SpikeFormat(1, neuron.norm / steps, neuron.time_steps * steps)
         levels = neuron.levels
         if neuron.training:
             levels = getattr(neuron, 'train_levels', levels)

@@ -142,6 +142,11 @@ class Batches:
     def __len__(self) -> int:
         return self._num_batches
 
+    @property
+    def metainfo(self) -> dict:
+        """What the data set tells about itself; nothing for image files."""
+        return getattr(getattr(self._source, 'dataset', None), 'metainfo', {})
+
     def __iter__(self) -> Iterator[dict]:
         return islice(iter(self._source), self._num_batches)
 

@@ -83,6 +83,34 @@ def add_launcher(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_steps(parser: argparse.ArgumentParser) -> None:
+    """Add ``--spike-driven``, ``--time-steps`` and ``--levels`` of an evaluation."""
+    parser.add_argument(
+        '--spike-driven',
+        action='store_true',
+        help='run integer neurons as binary ones, over T x D steps; D times the memory',
+    )
+    parser.add_argument(
+        '--time-steps',
+        type=int,
+        metavar='T',
+        help="repeat images over T time steps instead of the config's",
+    )
+    parser.add_argument(
+        '--levels',
+        type=int,
+        metavar='D',
+        help="let integer neurons emit up to D spikes per step instead of the config's",
+    )
+
+
+def read_steps(args: argparse.Namespace) -> dict:
+    """What :func:`add_steps` got, for ``set_steps``; empty if nothing was asked for."""
+    steps = dict(time_steps=args.time_steps, levels=args.levels)
+    steps = {name: value for name, value in steps.items() if value is not None}
+    return dict(steps, spike_driven=True) if args.spike_driven else steps
+
+
 def read_config(path: str, cfg_options: Optional[dict] = None) -> Config:
     """Read a config and make sure that the toolbox it is for is installed.
 
