@@ -71,4 +71,8 @@ def test_comparison(trained, monkeypatch, tmp_path, task):
         assert result.reference == reference
         # in float32 a membrane on the border between two counts may fall over it
         assert result.equal > 0.99 or result is twice
-    assert binary.deviation < 1e-5 < twice.deviation
+    assert binary.deviation < 1e-5 and twice_binary.deviation < 1e-5
+    assert [str(result.steps) for result in (own, twice_binary)] == [
+        'T = 1, D = 4 levels',
+        'T = 2, D = 4 binary steps',
+    ]
