@@ -8,6 +8,7 @@ from test_models.tiny_backbones import all_taps, build, each_case, pictures
 from torch import nn
 
 from snndense.analysis import TokenLayout, st_erf
+from snndense.models.backbones.lsformer_attention import LSSSA
 from snndense.models.layers import LIF, SpikeConv
 from snndense.parity.st_erf import check_st_erf
 
@@ -355,3 +356,28 @@ def test_mistakes_are_answered():
         st_erf(model, layers, [image, pictures(32, 32)])
     with pytest.raises(ValueError, match=r'expected images \(N, C, H, W\)'):
         st_erf(model, layers, image[0])
+
+
+@pytest.mark.parametrize(('window', 'dilation'), ((3, 1), (3, 2), (5, 1)))
+def test_support_of_windowed_attention(window, dilation):
+    torch.manual_seed(0)
+    attention = LSSSA(
+        8,
+        1,
+        window_size=window,
+        dilations=(dilation,),
+        neuron_cfg=dict(type='LIF'),
+        norm_cfg=dict(type='BN'),
+        time_steps=1,
+    )
+    for name, module in attention.named_modules():
+        if name.endswith('norm'):
+            nn.init.constant_(module.bias, 2.0)  # so that all fire
+    image = torch.rand(1, 8, 17, 17)
+    erf = st_erf(attention, 'proj_conv', image).map
+    rows, columns = np.nonzero(erf)
+    reach = dilation * (window // 2)
+    assert (rows.min(), rows.max()) == (8 - reach, 8 + reach)
+    assert (columns.min(), columns.max()) == (8 - reach, 8 + reach)
+    offsets = {int(row - 8) for row in rows}
+    assert offsets == set(range(-reach, reach + 1, dilation))
