@@ -1,14 +1,9 @@
 """Attention over a local dilated window, lean in memory and linear in the tokens."""
 
-import warnings
 from collections.abc import Iterator
-from functools import cache
-from importlib.util import find_spec
 
 import torch
 from torch import Tensor
-
-BACKENDS = ('auto', 'torch', 'triton')
 
 # Products of one block of rows: small enough for a CPU's cache, large enough for a
 # GPU not to wait for kernel launches.
@@ -43,7 +38,6 @@ def window_attention(
     window_size: int,
     dilations: tuple[int, ...],
     scale: float = 1.0,
-    backend: str = 'auto',
 ) -> Tensor:
     """``scale * sum over the window of <q(i), k(j)> v(j)``, per head, no softmax.
 
@@ -61,43 +55,13 @@ def window_attention(
         window_size (int): Side of the window, odd.
         dilations (tuple[int]): Rates of equal, consecutive groups of heads.
         scale (float): Factor on the result. Defaults to 1.0.
-        backend (str): ``'torch'``, operators on shifted maps; ``'triton'``, one
-            kernel with equal results; ``'auto'``, Triton on a GPU where it works.
-            While compiling, and for gradients of gradients, always operators.
-            Defaults to ``'auto'``.
 
     Returns:
         Tensor: ``(B, C, H, W)``, at least float32.
-
-    Raises:
-        ValueError: For another backend.
     """
-    if backend not in BACKENDS:
-        raise ValueError(f'expected backend in {BACKENDS}, but got {backend=}')
-    if backend == 'auto':
-        eager_on_gpu = q.is_cuda and not torch.compiler.is_compiling()
-        backend = 'triton' if eager_on_gpu and _triton_works(q.device) else 'torch'
     return _WindowAttention.apply(
-        q, k, v, num_heads, window_size, tuple(dilations), scale, backend
+        q, k, v, num_heads, window_size, tuple(dilations), scale
     )
-
-
-@cache
-def _triton_works(device: torch.device) -> bool:
-    """Whether Triton is there and compiles for a GPU; it needs a C compiler."""
-    if find_spec('triton') is None:
-        return False
-    from .lsformer_triton import attend
-
-    try:
-        x = torch.ones(1, 1, 1, 1, device=device)
-        return attend(x, x, x, 1, 1, (1,), 1.0).item() == 1
-    except Exception as error:  # whatever keeps it from compiling or running
-        warnings.warn(
-            f'Triton does not work here, LS-SSA uses torch operators: {error}',
-            stacklevel=2,
-        )
-        return False
 
 
 def count_window(height: int, width: int, window_size: int, dilation: int) -> Tensor:
@@ -132,10 +96,9 @@ class _WindowAttention(torch.autograd.Function):
         window_size: int,
         dilations: tuple[int, ...],
         scale: float,
-        backend: str,
     ) -> Tensor:
         ctx.save_for_backward(q, k, v)
-        ctx.options = (num_heads, window_size, dilations, scale, backend)
+        ctx.options = (num_heads, window_size, dilations, scale)
         return _attend(q, k, v, *ctx.options)
 
     @staticmethod
@@ -148,7 +111,7 @@ class _WindowAttention(torch.autograd.Function):
                 operands, (q, k, v), ctx.needs_input_grad[:3], strict=True
             )
         ]
-        return *grads, None, None, None, None, None
+        return *grads, None, None, None, None
 
 
 def _attend(
@@ -159,15 +122,7 @@ def _attend(
     window_size: int,
     dilations: tuple[int, ...],
     scale: float,
-    backend: str,
 ) -> Tensor:
-    # a compiler fuses the products itself; with gradients enabled, in the backward
-    # pass, they will be differentiated and have to be recorded
-    is_recorded = torch.compiler.is_compiling() or torch.is_grad_enabled()
-    if backend == 'triton' and not is_recorded:
-        from .lsformer_triton import attend
-
-        return attend(q, k, v, num_heads, window_size, dilations, scale)
     groups = len(dilations)
     shape = (groups, num_heads // groups, -1)
     q, k, v = (x.unflatten(1, shape) for x in (q, k, v))  # (B, G, h/G, C/h, H, W)
