@@ -123,9 +123,9 @@ def read_experiment(path: str | Path, cfg_options: Optional[dict] = None) -> Exp
                 f'the name of a variant is that of a folder: expected letters, digits '
                 f'and any of _.-, but got {name!r} in {path}'
             )
-        unknown = set(entry) - {'config', 'cfg_options'}
-        config = entry.get('config', experiment.get('config'))
-        if unknown or config is None:
+        known = isinstance(entry, dict) and set(entry) <= {'config', 'cfg_options'}
+        config = known and entry.get('config', experiment.get('config'))
+        if not config:
             raise ValueError(
                 f'expected variant {name!r} of {path} to be dict(config=..., '
                 f'cfg_options=...), or config= beside variants, but got {entry}'
@@ -265,6 +265,40 @@ class Trainer:
             )
 
 
+class Progress:
+    """Prints what became of every run.
+
+    Args:
+        experiment (Experiment): What is compared.
+        total (int): Number of runs.
+        done (int): Those that are finished.
+
+    Attributes:
+        failed (list[Run]): Runs that ended with an error.
+    """
+
+    def __init__(self, experiment: Experiment, total: int, done: int) -> None:
+        self.experiment = experiment
+        self.total, self.done = total, done
+        self.failed: list[Run] = []
+
+    def __call__(self, run: Run, future: Future) -> None:
+        try:
+            result = future.result()
+        except (RuntimeError, OSError, ValueError) as error:
+            self.failed.append(run)
+            print(f'FAILED    {error}', flush=True)
+            return
+        self.done += 1
+        values = ', '.join(
+            f'{name} {result["metrics"][key]:.4g}'
+            for name, key in self.experiment.metrics.items()
+        )
+        time_taken = f' ({result["seconds"]:.0f} s)' if result['seconds'] else ''
+        count = f'[{self.done}/{self.total}]'
+        print(f'finished  {run}{time_taken}: {values}  {count}', flush=True)
+
+
 def train_runs(
     experiment: Experiment,
     runs: Sequence[Run],
@@ -292,33 +326,13 @@ def train_runs(
     """
     with only_one(Path(work_dir)) as descriptor:
         todo = [run for run in runs if run.result() is None]
-        done, failed = len(runs) - len(todo), []
+        progress = Progress(experiment, len(runs), len(runs) - len(todo))
         print(
-            f'{len(runs)} runs, {done} of them finished before; '
+            f'{len(runs)} runs, {progress.done} of them finished before; '
             f'{min(len(environments), len(todo))} at a time',
             flush=True,
         )
         processes = Processes((descriptor,))
         trainer = Trainer(experiment, train=train, test=test, processes=processes)
-
-        def report(run: Run, future: Future) -> None:
-            nonlocal done
-            try:
-                result = future.result()
-            except (RuntimeError, OSError, ValueError) as error:
-                failed.append(run)
-                print(f'FAILED    {error}', flush=True)
-                return
-            done += 1
-            values = ', '.join(
-                f'{name} {result["metrics"][key]:.4g}'
-                for name, key in experiment.metrics.items()
-            )
-            time_taken = f' ({result["seconds"]:.0f} s)' if result['seconds'] else ''
-            print(
-                f'finished  {run}{time_taken}: {values}  [{done}/{len(runs)}]',
-                flush=True,
-            )
-
-        work_off(todo, trainer, report, environments, processes)
-    return failed
+        work_off(todo, trainer, progress, environments, processes)
+    return progress.failed

@@ -100,7 +100,7 @@ def test_other_settings_are_not_mixed(started, call_tool):
     assert 'differs in train_cfg' in message
 
 
-def test_an_interrupted_run_goes_on(tmp_path, started):
+def test_an_interrupted_run_goes_on(tmp_path, started, call_tool):
     """Also one that had ended, but for the evaluation of its last checkpoint."""
     folder, _ = started
     runs = tmp_path / 'runs'
@@ -112,11 +112,8 @@ def test_an_interrupted_run_goes_on(tmp_path, started):
         for path in (source / 'seed_3').glob('*.pth'):
             if path.name != lost:
                 (runs / name / 'seed_3' / path.name).symlink_to(path)
-    run_command(
-        *(sys.executable, TOOL, folder / 'experiment.py', '--seeds', 3),
-        *('--jobs', 2, '--work-dir', runs),
-        cwd=tmp_path,
-    )
+    arguments = (folder / 'experiment.py', '--seeds', 3, '--jobs', 2)
+    assert not call_tool('misc/ablation.py', *arguments, '--work-dir', runs)
     log = (runs / 'narrow/seed_3.log').read_text()
     assert 'resumed epoch: 0, iter: 2' in log
     assert 'Iter(test)' in (runs / 'wide/seed_3.log').read_text()
@@ -136,6 +133,7 @@ def test_an_interrupted_run_goes_on(tmp_path, started):
         ('metrics = dict(a="a")', 'variants=dict'),
         ('metrics = dict(a="a"); variants = {"a/b": {}}', "'a/b'"),
         ('metrics = dict(a="a"); variants = dict(a={})', 'config= beside'),
+        ('metrics = dict(a="a"); variants = dict(a="a.py")', 'config= beside'),
         ('metrics = dict(a="a"); variants = dict(a=dict(config="a.py"))', 'no config'),
     ],
 )
