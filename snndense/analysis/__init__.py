@@ -1,5 +1,7 @@
 """Measuring models: what they see, how they fire, what they cost."""
 
+from .energy import EnergyReport, EnergyTable, LayerEnergy, get_table, measure_energy
+from .energy_report import assumptions, energy_text, plot_energy, write_energy_csv
 from .firing import FiringReport, LayerFiring, measure_firing, write_firing_csv
 from .firing_plots import plot_firing
 from .layers import TokenLayout
@@ -8,21 +10,30 @@ from .st_erf import LayerERF, STERFResult, st_erf
 from .st_erf_plots import plot_areas, plot_erf, plot_profiles, plot_temporal
 
 __all__ = [
+    'EnergyReport',
+    'EnergyTable',
     'FiringReport',
     'LayerERF',
+    'LayerEnergy',
     'LayerFiring',
     'LayerMacs',
     'MacReport',
     'STERFResult',
     'TokenLayout',
+    'assumptions',
     'count_macs',
+    'energy_text',
+    'get_table',
+    'measure_energy',
     'measure_firing',
     'model_macs',
     'plot_areas',
+    'plot_energy',
     'plot_erf',
     'plot_firing',
     'plot_profiles',
     'plot_temporal',
     'st_erf',
+    'write_energy_csv',
     'write_firing_csv',
 ]

@@ -17,6 +17,7 @@ from typing import Optional
 import torch
 from mmengine.dist import all_gather_object, all_reduce, get_world_size
 from torch import Tensor, nn
+from torch.utils._python_dispatch import _disable_current_modes
 
 from snndense.models.layers import SpikingNeuron, unfold_time
 from snndense.utils.tables import write_csv
@@ -290,7 +291,8 @@ class FiringMeter:
     def _see(self, neuron: nn.Module, inputs: tuple, out: Tensor) -> None:
         if torch._C._current_graph_task_id() != -1:  # recomputed in a backward pass
             return
-        with torch.no_grad():
+        # an operator counter around the model has no business here
+        with torch.no_grad(), _disable_current_modes():
             self._meters[neuron].update(neuron, out, self._batch_size)
 
     def reduce(self) -> None:

@@ -8,7 +8,7 @@ from typing import Optional
 
 import torch
 from mmengine.logging import print_log
-from torch import nn
+from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from snndense.utils.synthetic import synthetic_batch
@@ -126,10 +126,6 @@ def model_macs(
 ) -> MacReport:
     """Count the multiply-accumulates of one image and one time step.
 
-    Where the model allows it, no value is computed. Detectors with a RoI head run on a
-    random image, with as many proposals as their ``test_cfg`` keeps; their mask head
-    gets the first 100, as in mmdet's own tool.
-
     Args:
         model (nn.Module): A backbone, or with ``scope`` a detector, segmentor or
             classifier. Its mode is left as it is found.
@@ -143,42 +139,54 @@ def model_macs(
     """
     if len(shape) != 2 or min(shape) < 1:
         raise ValueError(f'expected a height and a width >= 1, but got {shape=}')
-    was_training = model.training
-    model.eval()
-    try:
-        steps = time_steps_of(model)
-        with single_step(model):
-            args, kwargs = _made_up_input(model, shape, scope)
-            report = _count_without_values(model, args, kwargs)
-        return replace(report, time_steps=steps)
-    finally:
-        model.train(was_training)
-
-
-def _made_up_input(
-    model: nn.Module, shape: tuple[int, int], scope: Optional[str]
-) -> tuple[tuple, dict]:
     if scope is not None:
         batch = synthetic_batch(model, scope, shape, batch_size=1)
         batch = model.data_preprocessor(batch, False)
-        return (batch['inputs'], batch['data_samples']), dict(mode='tensor')
+        return single_step_macs(model, batch['inputs'], batch['data_samples'])
     reference = next(model.parameters(), torch.empty(0))
-    channels = getattr(model, 'in_channels', 3)
-    return (reference.new_empty(1, channels, *shape),), {}
+    axes = (1, getattr(model, 'in_channels', 3), *shape)
+    return single_step_macs(model, reference.new_empty(axes))
+
+
+def single_step_macs(
+    model: nn.Module, inputs: Tensor, data_samples: Optional[list] = None
+) -> MacReport:
+    """Count the multiply-accumulates of the first step of the first of some inputs.
+
+    Where the model allows it, no value is computed. Detectors with a RoI head need
+    values, and run with as many proposals as their ``test_cfg`` keeps; their mask head
+    gets the first 100, as in mmdet's own tool (``mode='tensor'``).
+
+    Args:
+        model (nn.Module): A backbone or, with ``data_samples``, a whole model.
+        inputs (Tensor): Images ``(N, C, H, W)`` or event frames ``(N, T, C, H, W)``, as
+            they come from the data preprocessor.
+        data_samples (list, optional): Of a whole model.
+    """
+    inputs = inputs[:1, :1] if inputs.dim() == 5 else inputs[:1]
+    args, kwargs = (inputs,), {}
+    if data_samples is not None:
+        args, kwargs = (inputs, data_samples[:1]), dict(mode='tensor')
+    was_training, steps = model.training, time_steps_of(model)
+    model.eval()
+    try:
+        with single_step(model):
+            report = _count_without_values(model, args, kwargs)
+    finally:
+        model.train(was_training)
+    return replace(report, time_steps=steps)
 
 
 def _count_without_values(model: nn.Module, args: tuple, kwargs: dict) -> MacReport:
-    input_shape = tuple(args[0].shape)
+    shape = tuple(args[0].shape)
     try:
         with FakeTensorMode(allow_non_fake_inputs=True) as mode:
             inputs = mode.from_tensor(args[0])
-            return count_macs(
-                model, lambda: model(inputs, *args[1:], **kwargs), input_shape
-            )
+            return count_macs(model, lambda: model(inputs, *args[1:], **kwargs), shape)
     except Exception as error:  # whatever it is: the values were needed
         print_log(
             f'counting on numbers, since shapes do not do: {error}',
             'current',
             logging.DEBUG,
         )
-    return count_macs(model, lambda: model(*args, **kwargs), input_shape)
+    return count_macs(model, lambda: model(*args, **kwargs), shape)

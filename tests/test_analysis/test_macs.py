@@ -7,6 +7,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from snndense.analysis import count_macs, model_macs
 from snndense.models.backbones.lsformer_attention import LSSSA
 from snndense.models.backbones.meta_sdt_attention import RepConv
+from snndense.models.backbones.sdt_v3_large import PointwisePair
+from snndense.models.layers.counting import MERGED
 
 
 def layers(report) -> dict[str, int]:
@@ -91,9 +93,9 @@ def test_every_backbone_without_values_and_against_torch(case):
     )
     with FlopCounterMode(display=False) as flops, torch.no_grad():
         model(image)
-    rep_convs = any(isinstance(m, RepConv) for m in model.modules())
     assert 2 * products == flops.get_total_flops()
-    assert rep_convs == any('re-param' in x.operator for x in executed.layers)
+    merged = any(isinstance(m, (RepConv, PointwisePair)) for m in model.modules())
+    assert merged == any(layer.operator == MERGED for layer in executed.layers)
     windows = any(isinstance(m, LSSSA) for m in model.modules())
     assert windows == any(layer.operator == 'qk' for layer in executed.layers)
 

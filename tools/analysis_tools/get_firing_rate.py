@@ -25,6 +25,8 @@ from snndense.utils.tables import format_table
 
 HEADER = ('layer', 'neuron', 'T x D', 'rate', 'active', 'silent', 'saturated')
 
+MAX_LISTED = 5
+
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
@@ -65,7 +67,9 @@ def print_report(report: FiringReport) -> None:
     )
     dead = report.dead_layers()
     if dead:
-        print(f'{len(dead)} layers never fired: {", ".join(dead)}')
+        more = f', and {len(dead) - MAX_LISTED} more' * (len(dead) > MAX_LISTED)
+        listed = ', '.join(dead[:MAX_LISTED])
+        print(f'{len(dead)} layers never fired: {listed}{more}')
 
 
 def write_report(report: FiringReport, folder: Path) -> None:

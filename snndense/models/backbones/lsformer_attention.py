@@ -252,8 +252,11 @@ class LSSSA(SSA):
         def count(counts: Tensor) -> SynapticOps:
             spikes = counts.sum(0, dtype=torch.float64)
             spikes = spikes.unflatten(0, (len(windows), -1)).sum(1)  # (G, H, W)
-            rate = spikes.sum().item() / max(counts.numel(), 1)
-            return SynapticOps(round((spikes * window).sum().item()), rate)
+            return SynapticOps(
+                sops=round((spikes * window).sum().item()),
+                mean_count=spikes.sum().item() / max(counts.numel(), 1),
+                macs=counts.numel() * self.window_size**2,
+            )
 
         return dict(qk=count(q), av=count(v))
 

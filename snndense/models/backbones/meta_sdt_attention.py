@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..layers import SpikeConv, build_neuron, build_norm, linear_attention
-from ..layers.counting import SynapticOps, count_conv_ops
+from ..layers.counting import MERGED, SynapticOps, count_merged_conv
 
 
 class NormPad(nn.Module):
@@ -66,20 +66,12 @@ class RepConv(nn.Module):
 
     def count_macs(self, x: Tensor) -> dict[str, int]:
         """Multiply-accumulates of the three convolutions."""
-        dim = x.shape[1]
-        return {'re-parameterised conv': x.numel() * (2 * dim + 9)}
+        return {MERGED: x.numel() * (2 * x.shape[1] + 9)}
 
     def count_ops(self, counts: Tensor) -> dict[str, SynapticOps]:
-        """Synaptic operations of the one dense 3x3 convolution that it equals.
-
-        In evaluation; only in that form every weight meets a spike.
-        """
-        dim = counts.shape[1]
-        shape = (dim, dim, 3, 3)
-        sops = count_conv_ops(counts, shape, padding=(1, 1))
-        rate = counts.sum(dtype=torch.float64).item() / max(counts.numel(), 1)
-        size = self.pwconv1.weight.element_size()
-        return {'re-parameterised conv': SynapticOps(sops, rate, sops * size)}
+        """Synaptic operations of the dense 3x3 convolution that they equal."""
+        weight = self.pwconv2.weight
+        return count_merged_conv(counts, len(weight), 3, weight.element_size())
 
 
 def conv_projection(in_channels: int, out_channels: int, norm_cfg: dict) -> nn.Module:

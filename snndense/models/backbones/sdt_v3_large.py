@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from snndense.registry import MODELS
 
 from ..layers import DropPath, SpikeConv, build_neuron, build_norm
+from ..layers.counting import MERGED, SynapticOps, count_merged_conv
 from .meta_sdt_attention import SpikeDrivenSelfAttention, SpikeMLP
 from .meta_sdt_mixers import ConvMixer
 from .meta_sdt_pyramid import MetaSDTPyramid, MetaSDTStage
@@ -16,27 +17,50 @@ from .meta_sdt_pyramid import MetaSDTPyramid, MetaSDTStage
 ATTN_SCALE = 0.125  # whatever the head width
 
 
-def pointwise_pair(
-    in_channels: int, hidden_channels: int, out_channels: int, norm_cfg: dict
-) -> nn.Sequential:
+class PointwisePair(nn.Sequential):
     """Two 1x1 convolutions, a norm behind each and no neuron between.
 
     In evaluation they equal a single 1x1 convolution with bias.
 
+    Args:
+        in_channels (int): Input channels.
+        hidden_channels (int): Channels between them.
+        out_channels (int): Output channels.
+        norm_cfg (dict): Batch norm.
+
     Shape: ``(B, C_in, H, W) -> (B, C_out, H, W)``.
     """
-    layers = OrderedDict(
-        conv1=SpikeConv(in_channels, hidden_channels, 1, norm_cfg=norm_cfg),
-        conv2=SpikeConv(hidden_channels, out_channels, 1, norm_cfg=norm_cfg),
-    )
-    return nn.Sequential(layers)
+
+    def __init__(
+        self,
+        in_channels: int,
+        hidden_channels: int,
+        out_channels: int,
+        norm_cfg: dict,
+    ) -> None:
+        layers = OrderedDict(
+            conv1=SpikeConv(in_channels, hidden_channels, 1, norm_cfg=norm_cfg),
+            conv2=SpikeConv(hidden_channels, out_channels, 1, norm_cfg=norm_cfg),
+        )
+        super().__init__(layers)
+
+    def count_macs(self, x: Tensor) -> dict[str, int]:
+        """Multiply-accumulates of both convolutions."""
+        weights = (layer.conv.weight for layer in self)
+        positions = x.numel() // x.shape[1]
+        return {MERGED: positions * sum(weight.numel() for weight in weights)}
+
+    def count_ops(self, counts: Tensor) -> dict[str, SynapticOps]:
+        """Synaptic operations of the single convolution that they equal."""
+        weight = self.conv2.conv.weight
+        return count_merged_conv(counts, len(weight), 1, weight.element_size())
 
 
 def pair_projection(in_channels: int, out_channels: int, norm_cfg: dict) -> nn.Module:
-    """Projection of the attention: :func:`pointwise_pair`, 1.5 times as wide, norm."""
+    """Projection of the attention: :class:`PointwisePair`, 1.5 times as wide, norm."""
     hidden = int(1.5 * in_channels)
     layers = OrderedDict(
-        rep_conv=pointwise_pair(in_channels, hidden, out_channels, norm_cfg),
+        rep_conv=PointwisePair(in_channels, hidden, out_channels, norm_cfg),
         norm=build_norm(norm_cfg, out_channels),
     )
     return nn.Sequential(layers)
@@ -96,7 +120,7 @@ class LargeAttentionBlock(nn.Module):
         if with_rep_conv:
             layers = OrderedDict(
                 neuron=build_neuron(neuron_cfg, time_steps),
-                pair=pointwise_pair(dim, dim, dim, norm_cfg),
+                pair=PointwisePair(dim, dim, dim, norm_cfg),
             )
             self.rep_conv = nn.Sequential(layers)
         self.attn = SpikeDrivenSelfAttention(

@@ -13,6 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+#: Name of the operator of :func:`count_merged_conv`.
+MERGED = 'merged conv'
+
 
 class SynapticOps(NamedTuple):
     """Additions that spikes cause in one operator.
@@ -21,11 +24,13 @@ class SynapticOps(NamedTuple):
         sops (int): Additions of weights, of all samples and steps together.
         mean_count (float): Mean spikes per element and step of the operand that causes
             them.
+        macs (int): Multiply-accumulates if that operand were dense.
         weight_bytes (int): Bytes of weights that they read; 0 without weights.
     """
 
     sops: int
     mean_count: float
+    macs: int
     weight_bytes: int = 0
 
 
@@ -75,3 +80,23 @@ def count_pool_ops(counts: Tensor, **window) -> int:
     total = counts.sum((0, 1), dtype=torch.float64)
     window['divisor_override'] = 1
     return round(F.avg_pool2d(total[None, None], **window).sum().item())
+
+
+def count_merged_conv(
+    counts: Tensor, out_channels: int, kernel_size: int, element_size: int
+) -> dict[str, SynapticOps]:
+    """Operations of the one convolution that a chain of linear layers equals.
+
+    Inference merges them; then every weight meets a spike.
+
+    Args:
+        counts (Tensor): Spikes per element that the chain reads, ``(B, C, H, W)``.
+        out_channels (int): Channels that it gives.
+        kernel_size (int): Side of the merged kernel, padded by half of it.
+        element_size (int): Bytes of a weight.
+    """
+    shape = (out_channels, counts.shape[1], kernel_size, kernel_size)
+    sops = count_conv_ops(counts, shape, padding=(kernel_size // 2,) * 2)
+    mean = counts.sum(dtype=torch.float64).item() / max(counts.numel(), 1)
+    macs = counts.numel() * out_channels * kernel_size**2
+    return {MERGED: SynapticOps(sops, mean, macs, sops * element_size)}

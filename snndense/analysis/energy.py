@@ -1,0 +1,373 @@
+"""What a spiking model computes, and what that costs in arithmetic.
+
+::
+
+    E = mac_pj * MAC + ac_pj * SOP                     # per image, all steps included
+
+A synaptic operation (SOP) is the addition of one weight that one spike causes; a
+multiply-accumulate (MAC) is counted where a layer reads real values. An integer n of 0
+to D stands for n binary spikes. Which is which is seen in the values, not in the names
+of layers. Formulas and sources: docs/energy.md.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Optional
+
+import torch
+from spikingjelly.activation_based.op_counter import SimpleEnergyCostConfig
+from torch import Tensor, nn
+
+from .counter import Tally
+from .evaluation import reset_states
+from .firing import FiringMeter, FiringReport
+from .macs import num_params, single_step_macs
+from .neurons import NEURONS, levels_of, time_steps_of
+from .spike_counter import SpikeCounter
+from .stages import stage_namer, sum_by_stage
+
+FIRST_LAYER = ('once', 'per_step')
+MJ_PER_PJ = 1e-9
+
+
+@dataclass(frozen=True)
+class EnergyTable:
+    """Energy of single operations.
+
+    Attributes:
+        name (str): How a report calls it.
+        mac_pj (float): A multiply-accumulate, in pJ.
+        ac_pj (float): An addition (accumulate), in pJ.
+        memory_pj_per_byte (float): A byte read or written, in pJ.
+        source (str): Where the numbers are from.
+
+    Raises:
+        ValueError: For a negative energy.
+    """
+
+    name: str
+    mac_pj: float
+    ac_pj: float
+    memory_pj_per_byte: float = SimpleEnergyCostConfig().e_memory_pj_per_byte
+    source: str = 'given by the user'
+
+    def __post_init__(self) -> None:
+        energies = (self.mac_pj, self.ac_pj, self.memory_pj_per_byte)
+        if any(not energy >= 0 for energy in energies):
+            raise ValueError(
+                'expected energies in pJ that are not negative, but got '
+                f'mac_pj={self.mac_pj}, ac_pj={self.ac_pj}, '
+                f'memory_pj_per_byte={self.memory_pj_per_byte}'
+            )
+
+
+def _preset(name: str, costs: SimpleEnergyCostConfig) -> EnergyTable:
+    return EnergyTable(
+        name,
+        costs.e_mac_pj,
+        costs.e_ac_pj,
+        costs.e_memory_pj_per_byte,
+        '45 nm, M. Horowitz, ISSCC 2014',
+    )
+
+
+TABLES = {
+    name: _preset(name, getattr(SimpleEnergyCostConfig, precision)())
+    for name, precision in (
+        ('45nm_fp32', 'fp32'),
+        ('45nm_fp16', 'fp16'),
+        ('45nm_int8', 'int8'),
+    )
+}
+
+
+def get_table(table: str | EnergyTable) -> EnergyTable:
+    """A table by its name, or from a JSON file with ``mac_pj`` and ``ac_pj``.
+
+    Raises:
+        FileNotFoundError: If it is neither a preset nor a file.
+        ValueError: If the file does not hold such a table.
+    """
+    if isinstance(table, EnergyTable):
+        return table
+    if table in TABLES:
+        return TABLES[table]
+    if not Path(table).is_file():
+        raise FileNotFoundError(
+            f'expected an energy table of {tuple(TABLES)}, or a JSON file with mac_pj '
+            f'and ac_pj, but got {table!r}'
+        )
+    try:
+        entries = json.loads(Path(table).read_text())
+        return EnergyTable(**{'name': Path(table).stem, **entries})
+    except (TypeError, json.JSONDecodeError) as error:
+        raise ValueError(
+            f'expected {table} to hold a JSON object with mac_pj, ac_pj and perhaps '
+            f'memory_pj_per_byte, name and source: {error}'
+        ) from error
+
+
+@dataclass(frozen=True)
+class LayerEnergy:
+    """What one operator of one layer costs, per image and with all steps.
+
+    Attributes:
+        name (str): Name of the layer in the model.
+        operator (str): ``'conv'``, ``'linear'``, ``'matmul'``, ``'norm'``, ...
+        stage (str): Part of the model that it is in.
+        reads (str): ``'spikes'``, ``'real'``, or ``'both'`` where calls differ.
+        mean_count (float): Spikes per element and step of what it reads.
+        dense_macs (float): Multiply-accumulates if it read real values only.
+        macs (float): Those where it did.
+        sops (float): Additions caused by spikes, exact.
+        sops_rate (float): The same by mean count times dense operations.
+        coincidences (float): Pairs of spikes that meet, in a product of spikes.
+        gates (float): Values that spikes let pass.
+        adds (float): Additions of real values in a pooling; not in the energy.
+        energy_mj (float): ``mac_pj * macs + ac_pj * sops``, in mJ.
+        notes (str): What to know about it.
+    """
+
+    name: str
+    operator: str
+    stage: str
+    reads: str
+    mean_count: float
+    dense_macs: float
+    macs: float
+    sops: float
+    sops_rate: float
+    coincidences: float
+    gates: float
+    adds: float
+    energy_mj: float
+    notes: str
+
+
+@dataclass(frozen=True)
+class EnergyReport:
+    """What a model costs, per image and with all steps.
+
+    Attributes:
+        layers (tuple[LayerEnergy]): In order of execution.
+        table (EnergyTable): Energy of single operations.
+        first_layer (str): ``'once'`` or ``'per_step'``.
+        params (int): Parameters.
+        time_steps, levels (int): T of the model and largest D of its neurons.
+        num_images (int): Images that were looked at.
+        input_shapes (dict[str, int]): Sizes of the input, and how many images had it.
+        ann_macs (float): Dense multiply-accumulates of one step: of the same network
+            without spikes.
+        weight_bytes, bias_bytes, state_bytes (float): Memory traffic.
+        firing (FiringReport, optional): Of the same images; None without neurons.
+        uncounted (dict[str, int]): Operators that no rule covers, and their calls.
+    """
+
+    layers: tuple[LayerEnergy, ...]
+    table: EnergyTable
+    first_layer: str
+    params: int
+    time_steps: int
+    levels: int
+    num_images: int
+    input_shapes: dict[str, int]
+    ann_macs: float
+    weight_bytes: float
+    bias_bytes: float
+    state_bytes: float
+    firing: Optional[FiringReport]
+    uncounted: dict[str, int]
+
+    def _sum(self, column: str) -> float:
+        return sum(getattr(layer, column) for layer in self.layers)
+
+    @property
+    def macs(self) -> float:
+        """Multiply-accumulates of real values."""
+        return self._sum('macs')
+
+    @property
+    def sops(self) -> float:
+        """Synaptic operations, exact."""
+        return self._sum('sops')
+
+    @property
+    def sops_rate(self) -> float:
+        """Synaptic operations by mean rates, as most papers count."""
+        return self._sum('sops_rate')
+
+    @property
+    def compute_mj(self) -> float:
+        """Energy of arithmetic, in mJ."""
+        return self._sum('energy_mj')
+
+    @property
+    def ann_mj(self) -> float:
+        """Energy of arithmetic of the same network without spikes, in mJ."""
+        return self.table.mac_pj * self.ann_macs * MJ_PER_PJ
+
+    @property
+    def memory_bytes(self) -> float:
+        """Bytes of weights, biases and membranes read and written."""
+        return self.weight_bytes + self.bias_bytes + self.state_bytes
+
+    @property
+    def memory_mj(self) -> float:
+        """Energy of memory traffic, in mJ; no part of ``compute_mj``."""
+        return self.table.memory_pj_per_byte * self.memory_bytes * MJ_PER_PJ
+
+    def stages(self) -> dict[str, dict[str, float]]:
+        """Sums per part of the model."""
+        columns = ('dense_macs', 'macs', 'sops', 'sops_rate', 'energy_mj')
+        return sum_by_stage(self.layers, *columns)
+
+    def as_dict(self) -> dict:
+        """For JSON."""
+        totals = ('macs', 'sops', 'sops_rate', 'compute_mj', 'ann_mj')
+        totals += ('memory_bytes', 'memory_mj')
+        fields = asdict(self)
+        fields['firing'] = self.firing.as_dict() if self.firing else None
+        return {
+            **{name: getattr(self, name) for name in totals},
+            **fields,
+            'stages': self.stages(),
+        }
+
+
+def measure_energy(
+    model: nn.Module,
+    batches: Iterable,
+    *,
+    table: str | EnergyTable = '45nm_fp32',
+    first_layer: str = 'once',
+    on_batch: Callable[[], None] = lambda: None,
+) -> EnergyReport:
+    """Run a model in evaluation and count what its spikes and its real values cost.
+
+    Args:
+        model (nn.Module): A whole model with a data preprocessor, or a backbone. One
+            without neurons is a usual network, whose layers all multiply.
+        batches (Iterable): Of a whole model: what a data loader yields; of a backbone:
+            tensors.
+        table (str | EnergyTable): See :func:`get_table`. Defaults to ``'45nm_fp32'``.
+        first_layer (str): Whether layers in front of the first neuron count once for an
+            image that is the same at all steps, as they are computed here, or
+            ``'per_step'``. Defaults to ``'once'``.
+        on_batch (Callable): Called after every batch.
+
+    Raises:
+        ValueError: For an unknown ``first_layer`` or table, or without batches.
+    """
+    table = get_table(table)
+    if first_layer not in FIRST_LAYER:
+        raise ValueError(
+            f'expected first_layer in {FIRST_LAYER}, but got {first_layer=}'
+        )
+    counter, shapes = SpikeCounter(model), Counter()
+    twins: dict[str, float] = {}
+    has_neurons = any(isinstance(m, NEURONS) for m in model.modules())
+    meter = FiringMeter(model) if has_neurons else None
+    was_training = model.training
+    model.eval()
+    try:
+        for batch in batches:
+            inputs, samples = _preprocess(model, batch)
+            shape = ' x '.join(map(str, inputs.shape[1:]))
+            if shape not in twins:
+                twins[shape] = single_step_macs(model, inputs, samples).macs
+            shapes[shape] += len(inputs)
+            _count_batch(model, counter, meter, inputs, samples)
+            on_batch()
+    finally:
+        model.train(was_training)
+    num_images = sum(shapes.values())
+    if not num_images:
+        raise ValueError('expected at least one batch of images, but got none')
+    return EnergyReport(
+        layers=_layers(model, counter, table, first_layer, num_images),
+        table=table,
+        first_layer=first_layer,
+        params=num_params(model),
+        time_steps=time_steps_of(model),
+        levels=levels_of(model),
+        num_images=num_images,
+        input_shapes=dict(shapes),
+        ann_macs=sum(twins[s] * n for s, n in shapes.items()) / num_images,
+        weight_bytes=sum(t.weight_bytes for t in counter.tallies.values()) / num_images,
+        bias_bytes=sum(t.bias_bytes for t in counter.tallies.values()) / num_images,
+        state_bytes=counter.state_bytes / num_images,
+        firing=meter.report() if meter else None,
+        uncounted={k: v for k, v in counter.uncounted.items() if v},
+    )
+
+
+def _preprocess(
+    model: nn.Module, batch: dict | Tensor
+) -> tuple[Tensor, Optional[list]]:
+    if isinstance(batch, Tensor):
+        device = next(model.parameters(), torch.empty(0)).device
+        return batch.to(device), None
+    data = model.data_preprocessor(batch, False)
+    return data['inputs'], data['data_samples']
+
+
+def _count_batch(
+    model: nn.Module,
+    counter: SpikeCounter,
+    meter: Optional[FiringMeter],
+    inputs: Tensor,
+    samples: Optional[list],
+) -> None:
+    args = (inputs,) if samples is None else (inputs, samples)
+    kwargs = {} if samples is None else dict(mode='predict')
+    reset_states(model)
+    if meter is not None:
+        meter.__enter__()
+    try:
+        with torch.no_grad(), counter.counting():
+            counter.set_input(inputs)
+            model(*args, **kwargs)
+    finally:
+        if meter is not None:
+            meter.__exit__()
+
+
+def _layers(
+    model: nn.Module,
+    counter: SpikeCounter,
+    table: EnergyTable,
+    first_layer: str,
+    num_images: int,
+) -> tuple[LayerEnergy, ...]:
+    stage_of, steps = stage_namer(model), time_steps_of(model)
+
+    def layer(name: str, operator: str, tally: Tally) -> LayerEnergy:
+        is_first = (name, operator) in counter.first_layers
+        factor = steps if is_first and first_layer == 'per_step' else 1
+        macs, sops = factor * tally.real_macs / num_images, tally.sops / num_images
+        has_spikes = tally.elements > 0
+        notes = sorted(tally.notes) + ['reads the image'] * is_first
+        return LayerEnergy(
+            name=name,
+            operator=operator,
+            stage=stage_of(name),
+            reads='both' if macs and has_spikes else 'spikes' if has_spikes else 'real',
+            mean_count=tally.spikes / max(tally.elements, 1),
+            dense_macs=factor * tally.macs / num_images,
+            macs=macs,
+            sops=sops,
+            sops_rate=tally.sops_rate / num_images,
+            coincidences=tally.coincidences / num_images,
+            gates=tally.gates / num_images,
+            adds=tally.adds / num_images,
+            energy_mj=(table.mac_pj * macs + table.ac_pj * sops) * MJ_PER_PJ,
+            notes='; '.join(notes),
+        )
+
+    return tuple(
+        layer(name, operator, tally)
+        for (name, operator), tally in counter.tallies.items()
+    )
