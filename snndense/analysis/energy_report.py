@@ -48,8 +48,8 @@ def assumptions(report: EnergyReport) -> tuple[str, ...]:
     ]
     if report.firing is not None and (dead := report.firing.dead_layers()):
         lines.append(
-            f'{len(dead)} of {len(report.firing.layers)} layers of neurons never fired: '
-            'as of an untrained model, the result is low for that reason.'
+            f'{len(dead)} of {len(report.firing.layers)} layers of neurons never '
+            'fired, as in an untrained model: the counts are low for that reason.'
         )
     if report.uncounted:
         calls = ', '.join(f'{k} ({v} calls)' for k, v in report.uncounted.items())
