@@ -119,8 +119,8 @@ def plot_erf(
         image = axis.imshow(
             shown, cmap, vmin=bounds[0], vmax=bounds[1], interpolation='nearest'
         )
-    name = 'share of the maximum of ' + ('all' if shared else 'the layer')
-    bar = figure.colorbar(image, ax=axes[: min(rows, 3)], aspect=30)
+    name = 'share of the\nmaximum of ' + ('all' if shared else 'the layer')
+    bar = figure.colorbar(image, ax=axes[: min(rows, 3)], aspect=15 * min(rows, 3))
     bar.set_label(f'log10 of the {name}' if log else name)
     return figure
 
@@ -209,7 +209,9 @@ def plot_areas(results: Results, quantiles: tuple[float, ...] = (0.5, 0.9)) -> F
                 marker='o',
                 markersize=4,
                 color=COLORS[index % len(COLORS)],
-                label=f'{label}, {quantile:.0%}',
+                label=f'{label}, {quantile:.0%}'
+                if len(results) > 1
+                else f'{quantile:.0%}',
             )
     axis.set_xticks(range(len(layers)), [_short(layer) for layer in layers])
     axis.tick_params('x', rotation=20 if len(layers) > 4 else 0)

@@ -1,0 +1,144 @@
+"""A report as one HTML file that needs nothing beside it."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from snndense.utils.files import complete_file
+
+TEMPLATE = Path(__file__).with_name('report.html')
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A number at the top of the page."""
+
+    value: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of a section.
+
+    Args:
+        rows (sequence): Cells, row by row.
+        header (sequence[str]): Defaults to ().
+        title (str): Defaults to ``''``.
+        folded (bool): Whether it opens on a click; then it needs a title.
+        is_text (bool): Whether cells are text that wraps. Defaults to False.
+    """
+
+    rows: Sequence[Sequence[str]]
+    header: Sequence[str] = ()
+    title: str = ''
+    folded: bool = False
+    is_text: bool = False
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A line of a bar chart.
+
+    Args:
+        label (str): What it is about.
+        value (str): The value, with its unit.
+        parts (sequence[float]): Lengths of its parts, each a share of the full width;
+            the first is blue, the second orange.
+    """
+
+    label: str
+    value: str
+    parts: Sequence[float]
+
+
+@dataclass(frozen=True)
+class Bars:
+    """A bar chart that reflows with the page.
+
+    Args:
+        title (str): What it shows.
+        bars (sequence[Bar]): From top to bottom.
+        legend (sequence[str]): Names of the parts, if there are several.
+    """
+
+    title: str
+    bars: Sequence[Bar]
+    legend: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image inside the page.
+
+    Args:
+        uri (str): Data address.
+        caption (str): What it shows; also read aloud.
+        wide (bool): Whether it keeps a width of its own on a narrow screen, where
+            it is scrolled. Defaults to False.
+    """
+
+    uri: str
+    caption: str
+    wide: bool = False
+
+    @classmethod
+    def of(cls, figure: Figure, caption: str, wide: bool = False) -> 'Picture':
+        """A matplotlib figure, as vectors."""
+        buffer = BytesIO()
+        with rc_context({'svg.fonttype': 'none', 'svg.hashsalt': 'snndense'}):
+            figure.savefig(buffer, format='svg', metadata={'Date': None})
+        text = base64.b64encode(buffer.getvalue()).decode()
+        return cls(f'data:image/svg+xml;base64,{text}', caption, wide)
+
+
+@dataclass
+class Section:
+    """A part of the page: text, charts, figures, tables, notes, code, in this order."""
+
+    name: str
+    title: str
+    text: list[str] = field(default_factory=list)
+    charts: list[Bars] = field(default_factory=list)
+    figures: list[Picture] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    code: str = ''
+    code_title: str = ''
+
+
+@dataclass
+class Page:
+    """A report."""
+
+    title: str
+    subtitle: str
+    tiles: list[Tile]
+    sections: list[Section]
+    footer: str
+
+    def html(self) -> str:
+        """The page.
+
+        Raises:
+            ImportError: If jinja2, which torch depends on, is missing.
+        """
+        from jinja2 import Environment, StrictUndefined
+
+        environment = Environment(
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        return environment.from_string(TEMPLATE.read_text('utf-8')).render(vars(self))
+
+    def write(self, path: str | Path) -> None:
+        """Write the page; the file is complete or absent."""
+        with complete_file(path) as temporary:
+            temporary.write_text(self.html(), encoding='utf-8')
