@@ -10,7 +10,6 @@ import torch
 from snndense.engine.report_page import Bar, Bars, Page, Section, Table, Tile
 from snndense.utils.tables import format_count
 
-
 TOOL = 'analysis_tools/report.py'
 
 
@@ -118,11 +117,11 @@ def test_page_escapes_and_is_complete(tmp_path):
     path = tmp_path / 'new/index.html'
     page.write(path)
     text = path.read_text()
-    assert '<b>' not in text and '<config>' not in text and '<title></title>' not in text
+    assert (
+        '<b>' not in text and '<config>' not in text and '<title></title>' not in text
+    )
     read = Reader(text)
     for expected in ('<title>', 'A & B', '1 < 2', '<b>', '<config>', 'note', 'foot'):
         assert expected in read.text
     assert 'width:25.00%' in text and 'width:50.00%' in text
     assert 'width=device-width' in text
-
-
