@@ -63,9 +63,11 @@ def test_tool_reports_and_fails(tmp_path):
     data['source']['cls'] = 'NobodyKnowsIt'
     unknown = tmp_path / 'unknown.json'
     unknown.write_text(json.dumps(data))
+    fields = DATA / 'parity/sterf_temporal.json'
     command = [sys.executable, str(TOOL), str(good)]
-    alone = subprocess.run(command, capture_output=True, text=True)
-    assert alone.returncode == 0 and '1 of 1 files agree' in alone.stdout
+    agreeing = subprocess.run([*command, fields], capture_output=True, text=True)
+    assert agreeing.returncode == 0 and '2 of 2 files agree' in agreeing.stdout
+    assert 'ok   sterf_temporal: maps at' in agreeing.stdout
     command += [str(wrong), str(unknown), str(tmp_path / 'absent.json')]
     mixed = subprocess.run(command, capture_output=True, text=True)
     assert mixed.returncode == 1

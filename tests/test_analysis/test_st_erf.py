@@ -1,5 +1,7 @@
 """Receptive fields: what they must be, whatever the network."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -39,6 +41,16 @@ def test_published_maps(path):
     report = check_st_erf(path)
     assert report.passed, report
     assert report.gradient_deviation > 0
+
+
+def test_a_wrong_map_is_noticed(tmp_path):
+    data = json.loads(PARITY[0].read_text())
+    data['cases'][1]['layers'][2]['map'][5][5] *= 1.01
+    path = tmp_path / 'changed.json'
+    path.write_text(json.dumps(data))
+    report = check_st_erf(path)
+    assert not report.passed
+    assert 'block.2.attn.proj_conv' in str(report)
 
 
 @each_case
