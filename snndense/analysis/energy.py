@@ -22,7 +22,7 @@ from spikingjelly.activation_based.op_counter import SimpleEnergyCostConfig
 from torch import Tensor, nn
 
 from .counter import Tally
-from .evaluation import reset_states
+from .evaluation import preprocess, reset_states
 from .firing import FiringMeter, FiringReport
 from .macs import num_params, single_step_macs
 from .neurons import NEURONS, levels_of, time_steps_of
@@ -274,7 +274,7 @@ def measure_energy(
     model.eval()
     try:
         for batch in batches:
-            inputs, samples = _preprocess(model, batch)
+            inputs, samples = preprocess(model, batch)
             shape = ' x '.join(map(str, inputs.shape[1:]))
             if shape not in twins:
                 twins[shape] = single_step_macs(model, inputs, samples).macs
@@ -302,16 +302,6 @@ def measure_energy(
         firing=meter.report() if meter else None,
         uncounted={k: v for k, v in counter.uncounted.items() if v},
     )
-
-
-def _preprocess(
-    model: nn.Module, batch: dict | Tensor
-) -> tuple[Tensor, Optional[list]]:
-    if isinstance(batch, Tensor):
-        device = next(model.parameters(), torch.empty(0)).device
-        return batch.to(device), None
-    data = model.data_preprocessor(batch, False)
-    return data['inputs'], data['data_samples']
 
 
 def _count_batch(

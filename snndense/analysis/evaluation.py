@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Optional
 
+import torch
 from spikingjelly.activation_based.base import MemoryModule
-from torch import nn
+from torch import Tensor, nn
 
 
 @contextmanager
@@ -49,3 +51,18 @@ def reset_states(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, MemoryModule):
             module.reset()
+
+
+def preprocess(model: nn.Module, batch: dict | Tensor) -> tuple[Tensor, Optional[list]]:
+    """What the backbone of a model gets, on its device, and the data samples.
+
+    Args:
+        model (nn.Module): A whole model with a data preprocessor, or a backbone.
+        batch (dict | Tensor): What a data loader yields; for a backbone its input,
+            which has no data samples.
+    """
+    if isinstance(batch, Tensor):
+        device = next(model.parameters(), torch.empty(0)).device
+        return batch.to(device), None
+    data = model.data_preprocessor(batch, False)
+    return data['inputs'], data['data_samples']

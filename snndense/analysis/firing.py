@@ -22,7 +22,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 from snndense.models.layers import SpikingNeuron, unfold_time
 from snndense.utils.tables import write_csv
 
-from .evaluation import reset_states
+from .evaluation import preprocess, reset_states
 from .neurons import find_neurons, spike_format
 
 
@@ -349,10 +349,10 @@ def measure_firing(
 
 def run_batch(model: nn.Module, batch: dict | Tensor) -> object:
     """Evaluate one batch: through the data preprocessor, where there is one."""
-    if isinstance(batch, Tensor):
-        device = next(model.parameters(), torch.empty(0)).device
-        return model(batch.to(device))
-    return model.test_step(batch)
+    inputs, samples = preprocess(model, batch)
+    if samples is None:
+        return model(inputs)
+    return model(inputs, samples, mode='predict')
 
 
 def write_firing_csv(report: FiringReport, path: str | Path) -> None:

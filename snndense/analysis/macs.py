@@ -1,7 +1,7 @@
 """Parameters and multiply-accumulates (MACs) of a model, layer by layer."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Optional
@@ -14,6 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from snndense.utils.synthetic import synthetic_batch
 
 from .counter import OperatorCounter
+from .evaluation import preprocess
 from .neurons import time_steps_of
 from .stages import stage_namer, sum_by_stage
 
@@ -175,6 +176,34 @@ def single_step_macs(
     finally:
         model.train(was_training)
     return replace(report, time_steps=steps)
+
+
+def batch_macs(
+    model: nn.Module,
+    batches: Iterable,
+    *,
+    on_batch: Callable[[], None] = lambda: None,
+) -> list[MacReport]:
+    """Count the multiply-accumulates of every image of some batches, one time step.
+
+    Args:
+        model (nn.Module): A whole model with a data preprocessor, or a backbone.
+        batches (Iterable): See :func:`~snndense.analysis.measure_firing`.
+        on_batch (Callable): Called after every batch.
+
+    Returns:
+        list[MacReport]: One per image; those of the same size are the same.
+    """
+    by_shape: dict[tuple, MacReport] = {}
+    reports = []
+    for batch in batches:
+        inputs, samples = preprocess(model, batch)
+        shape = inputs.shape[1:]
+        if shape not in by_shape:
+            by_shape[shape] = single_step_macs(model, inputs, samples)
+        reports += [by_shape[shape]] * len(inputs)
+        on_batch()
+    return reports
 
 
 def _count_without_values(model: nn.Module, args: tuple, kwargs: dict) -> MacReport:

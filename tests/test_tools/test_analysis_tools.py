@@ -18,6 +18,8 @@ def test_get_flops(task, tiny_configs, call_tool, capsys, tmp_path):
     assert report['stages'][head] > 0
     assert not call_tool(tool, tiny_configs[task], '--shape', 64, '--part', 'backbone')
     assert 'head' not in capsys.readouterr().out
+    assert not call_tool(tool, tiny_configs[task], '--num-images', 2)
+    assert 'of 2 images' in capsys.readouterr().out
     message = call_tool(tool, tiny_configs[task], '--shape', 1, 2, 3)
     assert 'expected --shape H W' in message
 

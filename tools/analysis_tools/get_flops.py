@@ -11,10 +11,15 @@ network adds only where spikes are, see get_energy.py. Examples:
 
 import argparse
 import json
+import sys
+from collections import Counter
 from pathlib import Path
 
-from snndense.analysis.macs import MacReport, model_macs
-from snndense.engine.measuring import default_shape, get_backbone, load_model
+from mmengine.config import Config
+from mmengine.utils import ProgressBar
+
+from snndense.analysis.macs import MacReport, batch_macs, model_macs
+from snndense.engine.measuring import default_shape, get_backbone, load_model, prepare
 from snndense.utils import cli
 from snndense.utils.files import complete_file
 from snndense.utils.tables import format_count, format_table, write_csv
@@ -36,6 +41,13 @@ def parse_args() -> argparse.Namespace:
         'the test pipeline of the config makes)',
     )
     parser.add_argument(
+        '--num-images',
+        type=int,
+        metavar='N',
+        help='count for the sizes of the first N test images of the config instead, '
+        'and average',
+    )
+    parser.add_argument(
         '--part',
         choices=['model', 'backbone'],
         default='model',
@@ -50,6 +62,8 @@ def parse_args() -> argparse.Namespace:
 def check_args(args: argparse.Namespace) -> None:
     if args.shape is not None and len(args.shape) > 2:
         raise ValueError(f'expected --shape H W or --shape SIZE, but got {args.shape}')
+    if args.shape is not None and args.num_images is not None:
+        raise ValueError('--shape and --num-images exclude each other')
     if args.out is not None and Path(args.out).suffix not in SUFFIXES:
         raise ValueError(f'expected --out to end with {SUFFIXES}, but got {args.out}')
 
@@ -72,6 +86,35 @@ def print_report(report: MacReport, with_layers: bool) -> None:
         print(f'not counted: {operator}, {calls} calls')
 
 
+def count(cfg: Config, args: argparse.Namespace) -> list[MacReport]:
+    """Reports of the images to count for; of one image, if it is made up."""
+    if args.num_images is not None:
+        model, batches = prepare(
+            cfg, part=args.part, num_images=args.num_images, device='cpu'
+        )
+        progress = ProgressBar(len(batches), file=sys.stderr)
+        reports = batch_macs(model, batches, on_batch=progress.update)
+        print(file=sys.stderr)
+        return reports
+    model = load_model(cfg)
+    shape = args.shape or default_shape(cfg)
+    if args.part == 'backbone' and hasattr(model, 'data_preprocessor'):
+        model = get_backbone(model)
+    # a config may have a bare backbone in place of a whole model
+    is_whole = hasattr(model, 'data_preprocessor')
+    scope = cfg.default_scope if is_whole else None
+    return [model_macs(model, (shape[0], shape[-1]), scope=scope)]
+
+
+def print_mean(reports: list[MacReport]) -> None:
+    macs = [report.macs for report in reports]
+    print(
+        f'mean            {format_count(sum(macs) / len(macs))} of {len(macs)} images, '
+        f'from {format_count(min(macs))} to {format_count(max(macs))}; above, the most '
+        'frequent size'
+    )
+
+
 def write_report(report: MacReport, path: str) -> None:
     if Path(path).suffix == '.json':
         with complete_file(path) as temporary:
@@ -86,16 +129,13 @@ def main() -> None:
     with cli.short_errors():
         check_args(args)
         cfg = cli.read_config(args.config, args.cfg_options)
-        shape = args.shape or default_shape(cfg)
-        shape = (shape[0], shape[-1])
-        model = load_model(cfg)
-        if args.part == 'backbone' and hasattr(model, 'data_preprocessor'):
-            model = get_backbone(model)
-        # a config may have a bare backbone in place of a whole model
-        is_whole = hasattr(model, 'data_preprocessor')
-        scope = cfg.default_scope if is_whole else None
-        report = model_macs(model, shape, scope=scope)
+        reports = count(cfg, args)
+        shapes = Counter(report.input_shape for report in reports)
+        common = shapes.most_common(1)[0][0]
+        report = next(x for x in reports if x.input_shape == common)
         print_report(report, args.layers)
+        if len(reports) > 1:
+            print_mean(reports)
         if args.out is not None:
             write_report(report, args.out)
 
