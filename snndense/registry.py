@@ -15,6 +15,8 @@ from mmengine.registry import (
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import Registry
 
+from .checkpoints import hooks  # noqa: F401 (published files in mmengine's loading)
+
 MODELS = Registry(
     'model',
     parent=MMENGINE_MODELS,

@@ -19,7 +19,13 @@ from .reading import (
     has_averaged_weights,
     read_checkpoint,
 )
-from .recognition import FAMILIES, Published, check_parts, recognise
+from .recognition import (
+    FAMILIES,
+    Published,
+    check_parts,
+    find_backbone,
+    recognise,
+)
 from .report import KeyReport
 from .traps import find_notes
 
@@ -108,6 +114,20 @@ def find_published(
             f'of weights and their averages (EMA) in the file, {used} used',
         )
     return replace(published, notes=notes)
+
+
+def is_published(checkpoint: dict) -> bool:
+    """Whether the contents of a file look published, or were converted."""
+    if find_block(checkpoint) is not None:
+        return True
+    try:
+        weights = find_weights(checkpoint)
+    except ValueError:
+        return False
+    try:
+        return find_backbone(weights) is not None
+    except ValueError:  # published, and known to be damaged
+        return True
 
 
 def find_block(checkpoint: dict) -> Optional[dict]:

@@ -5,11 +5,11 @@ from argparse import Namespace
 from collections.abc import Iterable
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Optional
 
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
-from mmengine.runner import CheckpointLoader
 from torch import Tensor
 
 # what mmengine stores beside tensors: the log's buffers, as numpy arrays
@@ -37,7 +37,7 @@ COUNTERS = ('n_averaged', 'steps')  # of averaged models, beside their weights
 
 
 def read_checkpoint(
-    path: str | Path, *, allow_pickle: bool = False, map_location: str = 'cpu'
+    path: str | Path, *, allow_pickle: bool = False, map_location: Optional[str] = 'cpu'
 ) -> dict:
     """Read a ``.pth`` or ``.safetensors`` file.
 
@@ -45,7 +45,8 @@ def read_checkpoint(
         path (str | Path): Local file, or an address that mmengine can fetch.
         allow_pickle (bool): Whether a file that holds more than weights is
             unpickled, which runs whatever code is in it. Defaults to False.
-        map_location (str): Where tensors go. Defaults to ``'cpu'``.
+        map_location (str, optional): Where tensors go; None: where they came from.
+            Defaults to ``'cpu'``.
 
     Returns:
         dict: Its contents. Of a ``.safetensors`` file: ``state_dict``, and ``meta``
@@ -57,6 +58,8 @@ def read_checkpoint(
             only unpickling could restore.
     """
     if '://' in str(path):
+        from mmengine.runner import CheckpointLoader
+
         return CheckpointLoader.load_checkpoint(str(path), map_location=map_location)
     path = Path(path).expanduser()
     if not path.is_file():
@@ -101,11 +104,11 @@ def _unpickling_message(path: Path) -> str:
     )
 
 
-def _read_safetensors(path: Path, map_location: str) -> dict:
+def _read_safetensors(path: Path, map_location: Optional[str]) -> dict:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, framework='pt', device=str(map_location)) as file:
+        with safe_open(path, framework='pt', device=str(map_location or 'cpu')) as file:
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except SafetensorError as error:

@@ -202,6 +202,22 @@ def find_task(state_dict: dict[str, Tensor]) -> str:
     return 'classifier' if starts & {'head', 'classifier'} else 'backbone'
 
 
+def find_backbone(weights: dict[str, Tensor]) -> Optional[tuple[Naming, dict]]:
+    """Naming scheme of published weights and config of their backbone, None if none.
+
+    Args:
+        weights (dict[str, Tensor]): Weights under any keys.
+
+    Raises:
+        ValueError: If they are those of a file that is known to be damaged.
+    """
+    bare = {key.removeprefix('backbone.'): value for key, value in weights.items()}
+    for naming in NAMINGS:
+        if backbone := naming.recognise(bare):
+            return naming, name_arch(backbone)
+    return None
+
+
 def recognise(weights: dict[str, Tensor]) -> Published:
     """Tell family, size and task of published weights, and rename them.
 
@@ -212,42 +228,40 @@ def recognise(weights: dict[str, Tensor]) -> Published:
     Raises:
         ValueError: If no family has these keys.
     """
-    task = find_task(weights)
-    bare = {key.removeprefix('backbone.'): value for key, value in weights.items()}
-    for naming in NAMINGS:
-        backbone = naming.recognise(bare)
-        if backbone is None:
-            continue
-        if task not in naming.key_maps:
-            raise ValueError(
-                f'there is no published {task} with a {backbone["type"]} backbone, but '
-                f'the keys are those of one; known are {tuple(naming.key_maps)}'
-            )
-        key_map = naming.key_maps[task]
-        converted = key_map.convert(weights)
-        if task == 'backbone':
-            converted = {
-                f'backbone.{key.removeprefix("backbone.")}': value
-                for key, value in converted.items()
-            }
-        backbone = {**name_arch(backbone), **naming.usage.get(task, {})}
-        try:
-            parts = _find_parts(task, naming, converted, backbone)
-        except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
-            raise ValueError(
-                f'the keys are those of a {task}, but one is missing or of another '
-                f'shape ({error})'
-            ) from None
-        return Published(
-            family=naming.name(backbone),
-            task=task,
-            parts=dict(backbone=backbone, **parts),
-            state_dict=converted,
-            unread=tuple(key for key in weights if key_map.rename(key) is None),
+    found = find_backbone(weights)
+    if found is None:
+        raise ValueError(
+            'the keys are those of no published model that is known here; they start '
+            f'with {", ".join(list(weights)[:3])}'
         )
-    raise ValueError(
-        'the keys are those of no published model that is known here; they start with '
-        f'{", ".join(list(weights)[:3])}'
+    naming, backbone = found
+    task = find_task(weights)
+    if task not in naming.key_maps:
+        raise ValueError(
+            f'there is no published {task} with a {backbone["type"]} backbone, but the '
+            f'keys are those of one; known are {tuple(naming.key_maps)}'
+        )
+    key_map = naming.key_maps[task]
+    converted = key_map.convert(weights)
+    if task == 'backbone':
+        converted = {
+            f'backbone.{key.removeprefix("backbone.")}': value
+            for key, value in converted.items()
+        }
+    backbone.update(naming.usage.get(task, {}))
+    try:
+        parts = _find_parts(task, naming, converted, backbone)
+    except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
+        raise ValueError(
+            f'the keys are those of a {task}, but one is missing or of another shape '
+            f'({error})'
+        ) from None
+    return Published(
+        family=naming.name(backbone),
+        task=task,
+        parts=dict(backbone=backbone, **parts),
+        state_dict=converted,
+        unread=tuple(key for key in weights if key_map.rename(key) is None),
     )
 
 

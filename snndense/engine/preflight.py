@@ -10,9 +10,9 @@ from mmengine.model import BaseModel
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
-from snndense.checkpoints.loading import check_checkpoint
-from snndense.checkpoints.reading import get_state_dict, read_checkpoint
-from snndense.checkpoints.report import compare_keys
+from snndense.checkpoints.hooks import describe
+from snndense.checkpoints.loading import check_checkpoint, match_pretrained
+from snndense.checkpoints.settings import find_differences
 
 from .data_checks import (
     build_datasets,
@@ -105,10 +105,14 @@ def check_model(
         check_num_classes(model, dataset)
     check_pretrained_parts(model)
     if checkpoint is not None:
-        report = check_checkpoint(
+        match = check_checkpoint(
             model, checkpoint, allow_other_classes=allow_other_classes
         )
-        print(f'{checkpoint} fits {type(model).__name__}:\n{report}', flush=True)
+        if match.published is not None:
+            print(describe(checkpoint, match.published))
+            for difference in find_differences(model, match.published):
+                print(f'warning: {difference}')
+        print(f'{checkpoint} fits {type(model).__name__}:\n{match.report}', flush=True)
 
 
 def _count_classes(dataset: BaseDataset) -> Optional[int]:
@@ -141,32 +145,21 @@ def check_num_classes(model: nn.Module, dataset: BaseDataset) -> None:
 def check_pretrained_parts(model: nn.Module) -> None:
     """Check the files of ``init_cfg=dict(type='Pretrained', ...)`` in a model.
 
-    These load parts on purpose; only a file of which nothing fits is an error.
-
     Raises:
         FileNotFoundError: If a file is missing.
-        ValueError: If a file cannot be read, or nothing in it fits.
+        ValueError: If a file cannot be read or does not fit, see
+            :func:`~snndense.checkpoints.loading.match_pretrained`.
     """
     for name, module in model.named_modules():
-        init_cfg = getattr(module, 'init_cfg', None)
-        if not isinstance(init_cfg, dict) or init_cfg.get('type') != 'Pretrained':
-            continue
-        path, prefix = init_cfg['checkpoint'], init_cfg.get('prefix')
-        if is_remote(path):
-            continue
-        stored = get_state_dict(read_checkpoint(path))
-        if prefix is not None:
-            start = f'{prefix.rstrip(".")}.'
-            stored = {
-                key.removeprefix(start): value
-                for key, value in stored.items()
-                if key.startswith(start)
-            }
-        report = compare_keys(module.state_dict(), stored)
-        part = f'{name or "model"} ({type(module).__name__})'
-        if not report.matched:
-            raise ValueError(
-                f'nothing in {path} ({prefix=}) fits {part}:\n{report}\nGive the file '
-                'and the prefix of its keys that belong to this part'
-            )
-        print(f'{path} initialises {part}:\n{report}', flush=True)
+        init_cfgs = getattr(module, 'init_cfg', None) or []
+        for init_cfg in [init_cfgs] if isinstance(init_cfgs, dict) else init_cfgs:
+            if init_cfg.get('type') != 'Pretrained':
+                continue
+            path, prefix = init_cfg['checkpoint'], init_cfg.get('prefix')
+            if is_remote(path):
+                continue
+            match = match_pretrained(module, path, prefix, name)
+            if match.published is not None:
+                print(describe(path, match.published))
+            part = f'{name or "model"} ({type(module).__name__})'
+            print(f'{path} initialises {part}:\n{match.report}', flush=True)

@@ -44,10 +44,13 @@ def meta_weights(name: str) -> dict[str, Tensor]:
 
 def constant_weights(name: str) -> dict[str, Tensor]:
     """Weights of a full-size model that take no space: one number per key."""
-    return {
-        key: torch.tensor(zlib.crc32(key.encode()) / 2**32).expand(shape)
-        for key, shape in key_list(name).items()
-    }
+
+    def constant(key: str) -> Tensor:
+        number = zlib.crc32(key.encode())
+        is_counter = key.endswith('num_batches_tracked')
+        return torch.tensor(number if is_counter else number / 2**32)
+
+    return {key: constant(key).expand(shape) for key, shape in key_list(name).items()}
 
 
 def random_weights(name: str) -> dict[str, Tensor]:

@@ -67,14 +67,14 @@ def test_long_lists_are_cut():
 
 
 def test_own_checkpoint_fits(tmp_path):
-    report = check_checkpoint(Model(), save(tmp_path / 'a.pth', Model()))
+    report = check_checkpoint(Model(), save(tmp_path / 'a.pth', Model())).report
     assert not report.unexpected and not report.missing and not report.conflicts
 
 
 def test_extra_keys_are_reported(tmp_path):
     model = Model()
     model.auxiliary = nn.Linear(1, 1)
-    report = check_checkpoint(Model(), save(tmp_path / 'a.pth', model))
+    report = check_checkpoint(Model(), save(tmp_path / 'a.pth', model)).report
     assert report.unexpected == ('auxiliary.weight', 'auxiliary.bias')
 
 
@@ -92,7 +92,7 @@ def test_other_classes_only_when_fine_tuning(tmp_path):
     path = save(tmp_path / 'a.pth', Model(num_classes=80))
     with pytest.raises(ValueError, match='of another shape: head.fc.weight'):
         check_checkpoint(Model(), path)
-    report = check_checkpoint(Model(), path, allow_other_classes=True)
+    report = check_checkpoint(Model(), path, allow_other_classes=True).report
     assert set(report.conflicts) == {'head.fc.weight', 'head.fc.bias'}
 
 

@@ -47,6 +47,7 @@ class SpikingBackbone(BaseModule):
         virtual_steps (int): D of spike-driven execution, 1 otherwise; ``time_steps``
             then counts T x D of them. Set by
             :func:`~snndense.models.time_steps.to_spike_driven`.
+        unpublished (tuple[str]): Prefixes of weights that no published model has.
 
     Raises:
         ValueError: For an unknown ``out_mode``, or taps or stages that do not
@@ -55,6 +56,7 @@ class SpikingBackbone(BaseModule):
 
     arch_settings: dict[str, dict] = {}
     virtual_steps = 1
+    unpublished: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -192,6 +194,21 @@ class SpikingBackbone(BaseModule):
     @abstractmethod
     def stage_modules(self, index: int) -> list[nn.Module]:
         """Modules that belong to one stage, for freezing."""
+
+    def _load_from_state_dict(
+        self, state_dict: dict, prefix: str, local_metadata: dict, *args
+    ) -> None:
+        # mmengine only warns of what does not fit, and goes on with random weights
+        if path := local_metadata.get('published_file'):
+            from snndense.checkpoints.loading import check_backbone
+
+            stored = {
+                key.removeprefix(prefix): value
+                for key, value in state_dict.items()
+                if key.startswith(prefix)
+            }
+            check_backbone(self, stored, path)
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
 
     def _freeze_stages(self) -> None:
         for index in range(self.frozen_stages + 1):

@@ -195,6 +195,7 @@ class SpikingResformer(SpikingBackbone):
             groups do not divide.
     """
 
+    unpublished = ('stages.3.',)  # the fourth tap
     arch_settings = {
         'ti': _arch((64, 192, 384), (1, 3, 6)),
         's': _arch((64, 256, 512), (1, 4, 8)),
