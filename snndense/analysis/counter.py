@@ -8,37 +8,21 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Optional
+from typing import Any, Optional
 
 from spikingjelly.activation_based.op_counter import BaseCounter, DispatchCounterMode
 from torch import Tensor, nn
 from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils._pytree import tree_leaves
 
+from snndense.models.layers import SpikingNeuron
+
 from . import operators as ops
-from .neurons import NEURONS, spike_format
+from .neurons import NEURONS, spike_format, time_steps_of
+from .origins import PRODUCT, REAL, WEIGHT, Origin, OriginMap
 
 # layers of compiled extensions, whose arithmetic no operator shows, by class name
 HIDDEN = ('RoIAlign', 'DeformConv2d', 'ModulatedDeformConv2d')
-
-
-class Origin(NamedTuple):
-    """Where the contents of a storage come from.
-
-    Attributes:
-        kind (str): ``'spikes'``, ``'real'`` or ``'weight'``.
-        norm (float): Of spikes: value = number of spikes / norm.
-        foldable (bool): Whether a batch norm on it folds into what computed it.
-    """
-
-    kind: str
-    norm: float = 1
-    foldable: bool = False
-
-
-REAL = Origin('real')
-WEIGHT = Origin('weight')
-PRODUCT = Origin('real', foldable=True)
 
 
 @dataclass
@@ -47,6 +31,7 @@ class Tally:
 
     Attributes:
         macs (int): Multiply-accumulates, as if all operands were dense.
+        step_macs (int): Those of one time step.
         real_macs (int): Those of them without a spike operand.
         sops (int): Additions that spikes cause, exact.
         sops_rate (float): The same by mean rate times dense operations.
@@ -59,6 +44,7 @@ class Tally:
     """
 
     macs: int = 0
+    step_macs: int = 0
     real_macs: int = 0
     sops: int = 0
     sops_rate: float = 0.0
@@ -90,9 +76,10 @@ class OperatorCounter(BaseCounter):
         self.names = {module: name for name, module in model.named_modules()}
         self.tallies: dict[tuple[str, str], Tally] = {}
         self.uncounted: Counter[str] = Counter()
-        self._origins: dict[int, Origin] = {}
+        self.time_steps = time_steps_of(model)
+        self.known = OriginMap()
         self._paused = 0
-        self._layer = ''
+        self._layer, self._steps = '', 1  # of the call at hand
 
     # -- spikingjelly's interface
 
@@ -113,35 +100,20 @@ class OperatorCounter(BaseCounter):
     ) -> int:
         active = (self.names[m] for m in active_modules or () if m in self.names)
         self._layer = max(active, key=len, default='')
+        self._steps = max(map(self.known.steps, tree_leaves((args, kwargs))), default=1)
         origin = self._visit(func, args, out)
+        is_over_time = func.overloadpacket in ops.SUMS and ops.sums_samples(args)
+        steps = 1 if is_over_time else self._steps
         for x in tree_leaves(out):
             if isinstance(x, Tensor):
-                self.set_origin(x, origin)
+                self.known.set(x, origin, steps)
         return 0
 
     # -- origins
 
-    def origin(self, x: Any) -> Optional[Origin]:
-        """Origin of a tensor; None where it is unknown."""
-        if not isinstance(x, Tensor):
-            return None
-        return self._origins.get(x.untyped_storage()._cdata)
-
-    def set_origin(self, x: Tensor, origin: Optional[Origin]) -> None:
-        """Note where a tensor comes from; None forgets what used its memory before."""
-        key = x.untyped_storage()._cdata
-        if origin is None:
-            self._origins.pop(key, None)
-        else:
-            self._origins[key] = origin
-
-    def is_weight(self, x: Tensor) -> bool:
-        """Whether a tensor is a parameter or buffer, or a copy of one."""
-        return self.origin(x) == WEIGHT
-
     def _common_origin(self, args: tuple) -> Optional[Origin]:
         tensors = [x for x in tree_leaves(args) if isinstance(x, Tensor)]
-        origins = {self.origin(x) for x in tensors if x.is_floating_point()}
+        origins = {self.known.origin(x) for x in tensors if x.is_floating_point()}
         return origins.pop() if len(origins) == 1 else None
 
     # -- rules
@@ -161,13 +133,13 @@ class OperatorCounter(BaseCounter):
             return self._copied(packet, args, out)
         if packet in ops.MAX_POOLS:
             self.see_max_pool(x)
-            return self.origin(x)
+            return self.known.origin(x)
         first = out[0] if isinstance(out, (tuple, list)) else out
         if packet in ops.FUSED_ATTENTION:
             self.add_macs('attention', ops.attention_macs(args))
             return PRODUCT
         if packet in ops.BATCH_NORMS:
-            origin = self.origin(x)
+            origin = self.known.origin(x)
             if origin is not None and origin.foldable:
                 return PRODUCT
             self.add_macs('norm', first.numel(), 'a norm that cannot be folded')
@@ -192,7 +164,7 @@ class OperatorCounter(BaseCounter):
 
     def _copied(self, packet: Any, args: tuple, out: Any) -> Origin | None:
         if packet is ops.aten.copy_ or packet is ops.aten.copy_.default:
-            target, source = self.origin(args[0]), self.origin(args[1])
+            target, source = self.known.origin(args[0]), self.known.origin(args[1])
             return source if target in (None, source) else None
         return self._common_origin(args)
 
@@ -203,7 +175,7 @@ class OperatorCounter(BaseCounter):
             # over the first axis it decodes time or gathers statistics
             if not self._paused:
                 self.add_sum(packet, args, out)
-            origin = self.origin(args[0])
+            origin = self.known.origin(args[0])
             is_sum = args[6:7] == (1,) if is_pool else packet is ops.aten.sum
             if origin is not None and origin.kind == 'spikes' and is_sum:
                 return origin._replace(foldable=True)
@@ -213,7 +185,7 @@ class OperatorCounter(BaseCounter):
         """Origin behind elementwise arithmetic."""
         if not isinstance(out, Tensor) or len(args) < 2:
             return None
-        a, b = self.origin(args[0]), self.origin(args[1])
+        a, b = self.known.origin(args[0]), self.known.origin(args[1])
         if packet in ops.SCALINGS:
             return self._scaled(packet, args, out)
         if packet in ops.ADDITIONS:
@@ -230,7 +202,7 @@ class OperatorCounter(BaseCounter):
         x, factor = args[:2]
         if not isinstance(x, Tensor) or x.numel() < out.numel():
             x, factor = factor, x
-        origin = self.origin(x)
+        origin = self.known.origin(x)
         if origin is None or origin.kind != 'spikes':
             return origin
         if isinstance(factor, Tensor) or not factor:
@@ -243,7 +215,7 @@ class OperatorCounter(BaseCounter):
         """Whether an operand is the same for all samples, as weights are."""
         if not isinstance(x, Tensor) or x.numel() == 1 or x.dim() < out.dim():
             return True
-        if self.is_weight(x):
+        if self.known.is_weight(x):
             return True
         return x.shape[0] == 1 and x.numel() < out.numel()
 
@@ -260,25 +232,31 @@ class OperatorCounter(BaseCounter):
 
     # -- what is counted
 
+    def add_dense(self, operator: str, macs: int) -> Tally:
+        """Count multiply-accumulates of the call at hand as if all were dense."""
+        tally = self.tally(operator)
+        tally.macs += macs
+        tally.step_macs += macs // self._steps
+        return tally
+
     def add_macs(self, operator: str, macs: int, note: str = '') -> None:
         """Count arithmetic on real values."""
         if self._paused:
             return
-        tally = self.tally(operator)
-        tally.macs += macs
+        tally = self.add_dense(operator, macs)
         tally.real_macs += macs
         tally.notes.update([note] if note else [])
 
     def add_product(self, product: ops.Product) -> None:
-        self.tally(self._operator(product)).macs += product.macs
+        self.add_dense(self._operator(product), product.macs)
 
     def _operator(self, product: ops.Product) -> str:
         operands = product.operands
-        has_weight = any(self.is_weight(o.tensor) for o in operands)
+        has_weight = any(self.known.is_weight(o.tensor) for o in operands)
         return 'linear' if has_weight else product.operator
 
     def add_elementwise(self, operands: tuple, out: Tensor) -> Origin | None:
-        self.tally('elementwise').macs += out.numel()
+        self.add_dense('elementwise', out.numel())
         return REAL
 
     def add_sum(self, packet: Any, args: tuple, out: Tensor) -> None:
@@ -290,15 +268,22 @@ class OperatorCounter(BaseCounter):
     def add_module(self, module: nn.Module, operands: list[Tensor]) -> None:
         """Count what a layer reports of itself."""
         for operator, macs in module.count_macs(*operands).items():
-            self.tally(operator).macs += macs
+            self.add_dense(operator, macs)
 
     # -- running
+
+    def set_input(self, inputs: Tensor) -> None:
+        """Name the tensor that the backbone gets, before it runs.
+
+        Event frames ``(N, T, C, H, W)`` have T steps from the start.
+        """
+        self.known.set(inputs, REAL, inputs.shape[1] if inputs.dim() == 5 else 1)
 
     @contextmanager
     def counting(self) -> Iterator[None]:
         """Count what runs inside."""
         for tensor in (*self.model.parameters(), *self.model.buffers()):
-            self.set_origin(tensor, WEIGHT)
+            self.known.set(tensor, WEIGHT)
         handles = [
             module.register_forward_hook(self._see_neuron)
             for module in self.names
@@ -315,22 +300,27 @@ class OperatorCounter(BaseCounter):
         finally:
             for handle in handles:
                 handle.remove()
-            self._origins.clear()
+            self.known.clear()
 
     def _see_neuron(self, neuron: nn.Module, inputs: tuple, out: Tensor) -> None:
-        self.set_origin(out, Origin('spikes', spike_format(neuron, out).norm))
+        form = spike_format(neuron, out)
+        steps = form.time_steps or 1
+        if isinstance(neuron, SpikingNeuron):
+            # one neuron after two branches has twice the steps of the model
+            steps = min(steps, self.time_steps)
+        self.known.set(out, Origin('spikes', form.norm), steps)
 
     def _see_hidden(self, module: nn.Module, inputs: tuple, out: Tensor) -> None:
-        self._layer = self.names[module]
+        self._layer, self._steps = self.names[module], self.known.steps(inputs[0])
         if hasattr(module, 'weight'):
             self.add_macs(
                 'deformable conv', out.numel() * module.weight[0].numel(), 'samples'
             )
-            self.set_origin(out, PRODUCT)
+            self.known.set(out, PRODUCT, self._steps)
             return
         points = max(1, getattr(module, 'sampling_ratio', 0)) ** 2
         self.add_macs('resize', 4 * points * out.numel(), 'interpolates, at least')
-        self.set_origin(out, REAL)
+        self.known.set(out, REAL, self._steps)
 
     @contextmanager
     def _wrapped_layers(self) -> Iterator[None]:
@@ -358,12 +348,12 @@ class OperatorCounter(BaseCounter):
                 out = original(*args, **kwargs)
             finally:
                 self._paused -= 1
-            self._layer = name
+            operands = [x for x in args if isinstance(x, Tensor)]
+            self._layer, self._steps = name, max(map(self.known.steps, operands))
             if not self._paused:
-                operands = [x for x in args if isinstance(x, Tensor)]
                 with _disable_current_modes():
                     self.add_module(module, operands)
-            self.set_origin(out, PRODUCT)
+            self.known.set(out, PRODUCT, self._steps)
             return out
 
         return wrapper

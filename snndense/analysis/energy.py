@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from .counter import Tally
 from .evaluation import preprocess, reset_states
 from .firing import FiringMeter, FiringReport
-from .macs import num_params, single_step_macs
+from .macs import num_params
 from .neurons import NEURONS, levels_of, time_steps_of
 from .spike_counter import SpikeCounter
 from .stages import stage_namer, sum_by_stage
@@ -160,7 +160,7 @@ class EnergyReport:
         num_images (int): Images that were looked at.
         input_shapes (dict[str, int]): Sizes of the input, and how many images had it.
         ann_macs (float): Dense multiply-accumulates of one step: of the same network
-            without spikes.
+            without spikes, on the same images.
         weight_bytes, bias_bytes, state_bytes (float): Memory traffic.
         firing (FiringReport, optional): Of the same images; None without neurons.
         uncounted (dict[str, int]): Operators that no rule covers, and their calls.
@@ -267,7 +267,6 @@ def measure_energy(
             f'expected first_layer in {FIRST_LAYER}, but got {first_layer=}'
         )
     counter, shapes = SpikeCounter(model), Counter()
-    twins: dict[str, float] = {}
     has_neurons = any(isinstance(m, NEURONS) for m in model.modules())
     meter = FiringMeter(model) if has_neurons else None
     was_training = model.training
@@ -276,8 +275,6 @@ def measure_energy(
         for batch in batches:
             inputs, samples = preprocess(model, batch)
             shape = ' x '.join(map(str, inputs.shape[1:]))
-            if shape not in twins:
-                twins[shape] = single_step_macs(model, inputs, samples).macs
             shapes[shape] += len(inputs)
             _count_batch(model, counter, meter, inputs, samples)
             on_batch()
@@ -286,6 +283,7 @@ def measure_energy(
     num_images = sum(shapes.values())
     if not num_images:
         raise ValueError('expected at least one batch of images, but got none')
+    tallies = counter.tallies.values()
     return EnergyReport(
         layers=_layers(model, counter, table, first_layer, num_images),
         table=table,
@@ -295,9 +293,9 @@ def measure_energy(
         levels=levels_of(model),
         num_images=num_images,
         input_shapes=dict(shapes),
-        ann_macs=sum(twins[s] * n for s, n in shapes.items()) / num_images,
-        weight_bytes=sum(t.weight_bytes for t in counter.tallies.values()) / num_images,
-        bias_bytes=sum(t.bias_bytes for t in counter.tallies.values()) / num_images,
+        ann_macs=sum(t.step_macs for t in tallies) / num_images,
+        weight_bytes=sum(t.weight_bytes for t in tallies) / num_images,
+        bias_bytes=sum(t.bias_bytes for t in tallies) / num_images,
         state_bytes=counter.state_bytes / num_images,
         firing=meter.report() if meter else None,
         uncounted={k: v for k, v in counter.uncounted.items() if v},

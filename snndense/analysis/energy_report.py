@@ -36,8 +36,8 @@ def assumptions(report: EnergyReport) -> tuple[str, ...]:
         'max pooling, decoding of predictions'
         + f' and {format_count(sum(x.adds for x in report.layers))} additions of real '
         'values in poolings.',
-        'The same network without spikes: dense MACs of one step; a detector with '
-        'as many proposals as it keeps, its mask head with 100 at most.',
+        'The same network without spikes: dense MACs of one step, on the same images '
+        'with as many proposals and detections.',
         "Memory is apart, by spikingjelly's model: weights read at every use, biases "
         'once per output, membranes read and written at each of T x D steps, '
         f'{table.memory_pj_per_byte} pJ per byte. It leaves out activations, spikes in '
@@ -49,7 +49,7 @@ def assumptions(report: EnergyReport) -> tuple[str, ...]:
     if report.firing is not None and (dead := report.firing.dead_layers()):
         lines.append(
             f'{len(dead)} of {len(report.firing.layers)} layers of neurons never '
-            'fired, as in an untrained model: the counts are low for that reason.'
+            'fired, as most of an untrained model do; what reads them costs nothing.'
         )
     if report.uncounted:
         calls = ', '.join(f'{k} ({v} calls)' for k, v in report.uncounted.items())

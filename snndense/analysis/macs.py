@@ -1,9 +1,8 @@
 """Parameters and multiply-accumulates (MACs) of a model, layer by layer."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
 from typing import Optional
 
 import torch
@@ -72,27 +71,8 @@ def num_params(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
-@contextmanager
-def single_step(model: nn.Module) -> Iterator[None]:
-    """Run a model with one time step in place of its T."""
-    steps = time_steps_of(model)
-    changed = {
-        module: module.time_steps
-        for module in model.modules()
-        if isinstance(getattr(module, 'time_steps', None), int)
-        and module.time_steps % steps == 0
-    }
-    try:
-        for module, before in changed.items():
-            module.time_steps = before // steps
-        yield
-    finally:
-        for module, before in changed.items():
-            module.time_steps = before
-
-
 def count_macs(
-    model: nn.Module, run: Callable[[], object], input_shape: tuple[int, ...] = ()
+    model: nn.Module, run: Callable[[], object], inputs: Optional[Tensor] = None
 ) -> MacReport:
     """Count the multiply-accumulates of what ``run`` executes.
 
@@ -101,14 +81,17 @@ def count_macs(
     Args:
         model (nn.Module): The model that ``run`` calls.
         run (Callable): Runs it, or parts of it, in evaluation mode.
-        input_shape (tuple[int]): Noted in the report.
+        inputs (Tensor, optional): What the backbone gets. Event frames ``(N, T, C, H,
+            W)`` have to be named; of images the shape is noted.
     """
     counter = OperatorCounter(model)
     with torch.no_grad(), counter.counting():
+        if inputs is not None:
+            counter.set_input(inputs)
         run()
     stage_of = stage_namer(model)
     layers = tuple(
-        LayerMacs(name, operator, stage_of(name), tally.macs)
+        LayerMacs(name, operator, stage_of(name), tally.step_macs)
         for (name, operator), tally in counter.tallies.items()
         if tally.macs
     )
@@ -116,7 +99,7 @@ def count_macs(
         params=num_params(model),
         macs=sum(layer.macs for layer in layers),
         time_steps=time_steps_of(model),
-        input_shape=tuple(input_shape),
+        input_shape=() if inputs is None else tuple(inputs.shape),
         layers=layers,
         uncounted={k: v for k, v in counter.uncounted.items() if v},
     )
@@ -143,16 +126,16 @@ def model_macs(
     if scope is not None:
         batch = synthetic_batch(model, scope, shape, batch_size=1)
         batch = model.data_preprocessor(batch, False)
-        return single_step_macs(model, batch['inputs'], batch['data_samples'])
+        return image_macs(model, batch['inputs'], batch['data_samples'])
     reference = next(model.parameters(), torch.empty(0))
     axes = (1, getattr(model, 'in_channels', 3), *shape)
-    return single_step_macs(model, reference.new_empty(axes))
+    return image_macs(model, reference.new_empty(axes))
 
 
-def single_step_macs(
+def image_macs(
     model: nn.Module, inputs: Tensor, data_samples: Optional[list] = None
 ) -> MacReport:
-    """Count the multiply-accumulates of the first step of the first of some inputs.
+    """Count the multiply-accumulates of the first of some inputs, of one time step.
 
     Where the model allows it, no value is computed. Detectors with a RoI head need
     values, and run with as many proposals as their ``test_cfg`` keeps; their mask head
@@ -164,18 +147,16 @@ def single_step_macs(
             they come from the data preprocessor.
         data_samples (list, optional): Of a whole model.
     """
-    inputs = inputs[:1, :1] if inputs.dim() == 5 else inputs[:1]
+    inputs = inputs[:1]
     args, kwargs = (inputs,), {}
     if data_samples is not None:
         args, kwargs = (inputs, data_samples[:1]), dict(mode='tensor')
-    was_training, steps = model.training, time_steps_of(model)
+    was_training = model.training
     model.eval()
     try:
-        with single_step(model):
-            report = _count_without_values(model, args, kwargs)
+        return _count_without_values(model, args, kwargs)
     finally:
         model.train(was_training)
-    return replace(report, time_steps=steps)
 
 
 def batch_macs(
@@ -200,22 +181,21 @@ def batch_macs(
         inputs, samples = preprocess(model, batch)
         shape = inputs.shape[1:]
         if shape not in by_shape:
-            by_shape[shape] = single_step_macs(model, inputs, samples)
+            by_shape[shape] = image_macs(model, inputs, samples)
         reports += [by_shape[shape]] * len(inputs)
         on_batch()
     return reports
 
 
 def _count_without_values(model: nn.Module, args: tuple, kwargs: dict) -> MacReport:
-    shape = tuple(args[0].shape)
     try:
         with FakeTensorMode(allow_non_fake_inputs=True) as mode:
             inputs = mode.from_tensor(args[0])
-            return count_macs(model, lambda: model(inputs, *args[1:], **kwargs), shape)
+            return count_macs(model, lambda: model(inputs, *args[1:], **kwargs), inputs)
     except Exception as error:  # whatever it is: the values were needed
         print_log(
             f'counting on numbers, since shapes do not do: {error}',
             'current',
             logging.DEBUG,
         )
-    return count_macs(model, lambda: model(*args, **kwargs), shape)
+    return count_macs(model, lambda: model(*args, **kwargs), args[0])

@@ -11,8 +11,9 @@ from snndense.models.layers import SpikingNeuron
 from snndense.models.layers.counting import count_pool_ops
 
 from . import operators as ops
-from .counter import REAL, OperatorCounter, Origin
+from .counter import OperatorCounter
 from .neurons import spike_format
+from .origins import REAL, Origin
 
 # how far from an integer a number of spikes may be, for rounding
 TOLERANCE = 1e-4
@@ -45,7 +46,7 @@ class SpikeCounter(OperatorCounter):
         self._is_static = False
 
     def set_input(self, inputs: Tensor) -> None:
-        """Start a forward pass of ``inputs``, the tensor that the backbone gets.
+        """Name the tensor that the backbone gets, before it runs.
 
         Images ``(N, C, H, W)`` are real. Event frames ``(N, T, C, H, W)`` are spikes if
         they are counts; interpolated or normalised ones are real.
@@ -54,12 +55,14 @@ class SpikeCounter(OperatorCounter):
         is_counts = is_events and bool(
             (inputs.ge(0) & (inputs == inputs.round())).all()
         )
-        self.set_origin(inputs, Origin('spikes') if is_counts else REAL)
+        super().set_input(inputs)
+        if is_counts:
+            self.known.set(inputs, Origin('spikes'), self.known.steps(inputs))
         self._is_static = not is_events
 
     def counts(self, x: Tensor) -> Optional[Tensor]:
         """Spikes per element, integers in at least float32; None for real values."""
-        origin = self.origin(x)
+        origin = self.known.origin(x)
         x = x.to(torch.promote_types(x.dtype, torch.float32))
         if origin is not None:
             return (x * origin.norm).round() if origin.kind == 'spikes' else None
@@ -78,8 +81,7 @@ class SpikeCounter(OperatorCounter):
 
     def add_product(self, product: ops.Product) -> None:
         operator = self._operator(product)
-        tally = self.tally(operator)
-        tally.macs += product.macs
+        tally = self.add_dense(operator, product.macs)
         found = [(o, self.counts(o.tensor)) for o in product.operands]
         spiking = [
             (o.replay(counts), counts) for o, counts in found if counts is not None
@@ -100,7 +102,7 @@ class SpikeCounter(OperatorCounter):
             tally.real_macs += uses
             if self._is_static:
                 self.first_layers.add((self._layer, operator))
-        weights = [o.tensor for o in product.operands if self.is_weight(o.tensor)]
+        weights = [o.tensor for o in product.operands if self.known.is_weight(o.tensor)]
         for weight in weights if product.weight is None else [product.weight]:
             tally.weight_bytes += uses * weight.element_size()
         tally.bias_bytes += product.bias_bytes
@@ -113,8 +115,7 @@ class SpikeCounter(OperatorCounter):
                 self.add_macs(operator, macs)
             return
         for operator, counted in module.count_ops(*found).items():
-            tally = self.tally(operator)
-            tally.macs += dense[operator]
+            tally = self.add_dense(operator, dense[operator])
             tally.sops += counted.sops
             tally.sops_rate += counted.mean_count * counted.macs
             tally.weight_bytes += counted.weight_bytes
@@ -125,8 +126,7 @@ class SpikeCounter(OperatorCounter):
     def add_elementwise(self, operands: tuple, out: Tensor) -> Origin:
         found = [self.counts(x) for x in operands]
         spiking = [counts for counts in found if counts is not None]
-        tally = self.tally('elementwise')
-        tally.macs += out.numel()
+        tally = self.add_dense('elementwise', out.numel())
         if not spiking:
             tally.real_macs += out.numel()
             return REAL
@@ -139,12 +139,12 @@ class SpikeCounter(OperatorCounter):
         else:
             tally.sops += meetings
             tally.sops_rate += meetings
-        norms = [origin.norm for x in operands if (origin := self.origin(x))]
+        norms = [origin.norm for x in operands if (origin := self.known.origin(x))]
         return Origin('spikes', prod(norms)) if len(norms) == 2 else None
 
     def add_sum(self, packet: Any, args: tuple, out: Tensor) -> None:
         x = args[0]
-        origin = self.origin(x)
+        origin = self.known.origin(x)
         is_pool = packet not in ops.SUMS
         if origin is None or origin.kind != 'spikes':
             if is_pool:
@@ -162,7 +162,7 @@ class SpikeCounter(OperatorCounter):
         tally.elements += counts.numel()
 
     def see_max_pool(self, x: Tensor) -> None:
-        origin = self.origin(x)
+        origin = self.known.origin(x)
         is_spiking = origin is not None and origin.kind == 'spikes'
         if is_spiking and self.counts(x).amax() > 1:
             self.tally('max pool').notes.add('compares integers: no logical OR')

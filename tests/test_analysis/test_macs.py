@@ -5,6 +5,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from snndense.analysis import count_macs, model_macs
+from snndense.engine.measuring import load_model
 from snndense.models.backbones.lsformer_attention import LSSSA
 from snndense.models.backbones.meta_sdt_attention import RepConv
 from snndense.models.backbones.sdt_v3_large import PointwisePair
@@ -26,7 +27,7 @@ def test_hand_count():
         nn.Linear(4 * 4 * 5, 6),
     ).eval()
     image = torch.randn(2, 3, 7, 9)
-    report = count_macs(model, lambda: model(image), image.shape)
+    report = count_macs(model, lambda: model(image), image)
     expected = {
         '0': 2 * 8 * 4 * 5 * 3 * 9,
         '2': 2 * 8 * 4 * 5 * 2 * 9,
@@ -78,21 +79,21 @@ def test_every_backbone_without_values_and_against_torch(case):
     assert report.uncounted == {}
     assert report.time_steps == model.time_steps
     assert set(report.stages()) >= {f'backbone stage {i}' for i in model.out_indices}
-    # on numbers, all steps, another batch size: the stem sees an image once
+    # of one step: the same as a model that has no other
+    single = build(case, time_steps=1).eval()
+    assert layers(model_macs(single, (65, 97))) == layers(report)
+    # on numbers, and another batch size
     image = pictures()
     executed = count_macs(model, lambda: model(image))
     assert executed.uncounted == {}
-    stem = report.layers[0].macs
-    assert executed.layers[0].macs == 2 * stem
-    if model.time_steps == 1:
-        assert layers(executed) == {k: 2 * v for k, v in layers(report).items()}
+    assert layers(executed) == {k: 2 * v for k, v in layers(report).items()}
     products = sum(
         layer.macs
         for layer in executed.layers
         if layer.operator not in ('norm', 'qk', 'av')
     )
     with FlopCounterMode(display=False) as flops, torch.no_grad():
-        model(image)
+        single(image)
     assert 2 * products == flops.get_total_flops()
     merged = any(isinstance(m, (RepConv, PointwisePair)) for m in model.modules())
     assert merged == any(layer.operator == MERGED for layer in executed.layers)
@@ -110,11 +111,37 @@ def test_unknown_operators_are_named():
     assert list(report.uncounted) == ['aten._fft_c2c.default']
 
 
-def test_mode_and_steps_are_left_as_they_were():
+def test_model_is_left_as_it_was():
     model = build(('Spikformer', 'imagenet'))
     model_macs(model, (32, 32))
     assert model.training
-    assert model.time_steps == 2
     assert not [m for m in model.modules() if 'forward' in m.__dict__]
     with pytest.raises(ValueError, match='height and a width'):
         model_macs(model, (0, 32))
+
+
+def _set_steps(cfg: dict | list, steps: int) -> None:
+    for key, value in cfg.items() if isinstance(cfg, dict) else enumerate(cfg):
+        if key == 'time_steps':
+            cfg[key] = steps
+        elif isinstance(value, (dict, list)):
+            _set_steps(value, steps)
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        'seg/sdt_v2_15m_t4_ade20k',  # spiking neck and head
+        'det/meta_sdt_srb_s_retinanet_gen1',  # event frames, stock neck and head
+    ],
+)
+def test_one_step_of_whole_models(name, load_config):
+    cfg = load_config(name)
+    reports = []
+    for _ in range(2):
+        model = load_model(cfg)
+        reports.append(model_macs(model, (64, 96), scope=cfg.default_scope))
+        _set_steps(cfg.model, 1)
+    assert [report.time_steps for report in reports] == [4, 1]
+    assert layers(reports[0]) == layers(reports[1])
+    assert reports[0].uncounted == {}
