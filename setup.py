@@ -116,6 +116,7 @@ setup(
     extras_require={
         'onedl': list(ONEDL),
         'openmmlab': list(OPENMMLAB),
+        'export': ['nir', 'nirtorch', 'onnx', 'onnxruntime', 'onnxscript'],
         'dev': ['opencv-python', 'pytest', 'ruff', 'scikit-learn'],
     },
     cmdclass={'build_py': BuildPyWithMim},

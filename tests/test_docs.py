@@ -84,8 +84,10 @@ def test_added_backbone():
         SNNDENSE_MODELS.module_dict.pop('MyFormer')
 
 
-@pytest.mark.parametrize('path', ['docs/time_steps.md'])
+@pytest.mark.parametrize('path', ['docs/time_steps.md', 'docs/export.md'])
 def test_examples_run(path, tmp_path, monkeypatch):
+    if 'export' in path:
+        pytest.importorskip('onnxruntime', reason='pip install onnxruntime')
     monkeypatch.chdir(tmp_path)
     examples = blocks(path)
     assert examples

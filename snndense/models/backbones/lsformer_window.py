@@ -4,11 +4,15 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
+from torch.nn.functional import unfold
 
 # Products of one block of rows: small enough for a CPU's cache, large enough for a
 # GPU not to wait for kernel launches.
 CPU_BLOCK_ELEMENTS = 2**17
 GPU_BLOCK_ELEMENTS = 2**22
+
+# new in torch 2.7; both are true while a model is exported
+is_exporting = getattr(torch.compiler, 'is_exporting', torch.compiler.is_compiling)
 
 
 def check_window(window_size: int) -> None:
@@ -127,13 +131,38 @@ def _attend(
     shape = (groups, num_heads // groups, -1)
     q, k, v = (x.unflatten(1, shape) for x in (q, k, v))  # (B, G, h/G, C/h, H, W)
     dtype = torch.promote_types(torch.promote_types(q.dtype, v.dtype), torch.float32)
-    out = q.new_zeros(q.shape, dtype=dtype)
     with torch.autocast(q.device.type, enabled=False):
+        if is_exporting():
+            parts = [
+                _attend_group(*(x[:, i].to(dtype) for x in (q, k, v)), window_size, d)
+                for i, d in enumerate(dilations)
+            ]
+            return torch.stack(parts, 1).mul(scale).flatten(1, 3)
+        out = q.new_zeros(q.shape, dtype=dtype)
         for group, dilation in enumerate(dilations):
             parts = [x[:, group] for x in (q, k, v, out)]
             for top, bottom in _row_blocks(parts[0]):
                 _add_rows(*parts, top, bottom, window_size, dilation)
         return out.mul_(scale).flatten(1, 3)
+
+
+def _attend_group(
+    q: Tensor, k: Tensor, v: Tensor, window_size: int, dilation: int
+) -> Tensor:
+    """One group of heads, all ``(B, h, d, H, W)``, with whole windows in memory.
+
+    For exporters: few operators, and no writes into parts of a tensor.
+    """
+    batch, size = q.shape[:2], q.shape[-2:]
+    padding = dilation * (window_size // 2)
+    k, v = (
+        unfold(x.flatten(0, 1), window_size, dilation=dilation, padding=padding)
+        .unflatten(1, (-1, window_size**2))
+        .unflatten(0, batch)
+        for x in (k, v)
+    )  # (B, h, d, w * w, H * W)
+    logits = (q.flatten(3).unsqueeze(3) * k).sum(2, keepdim=True)
+    return (logits * v).sum(3).unflatten(-1, size)
 
 
 def _row_blocks(x: Tensor) -> Iterator[tuple[int, int]]:
