@@ -4,7 +4,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..layers import IntegerLIF, build_neuron, build_norm, hold_unless_spikes
+from ..layers import (
+    IntegerLIF,
+    build_neuron,
+    build_norm,
+    hold_unless_spikes,
+    is_exporting,
+)
 
 SPOOLS = ('if', 'lif', 'bn', 'dw', 'avg', 'max')
 # 1 - 1 / NO_LEAK rounds to 1: an IntegerLIF that forgets nothing between steps
@@ -109,9 +115,13 @@ class SPooling(nn.Module):
         """What every window adds to the membrane."""
         norm = self.neuron.norm  # emitted values are counts / norm
         if self.spool == 'dw':
-            return self._depthwise(x) * norm
+            return self._depthwise(x, self.weight) * norm
         # sums of spikes are small integers: exact in half precision too
-        response = F.avg_pool2d(x, **self._window(), divisor_override=1) * norm
+        if is_exporting():  # ONNX's average pooling has no divisor of one's own
+            kernel = x.new_ones(x.shape[1], 1, self.kernel_size, self.kernel_size)
+            response = self._depthwise(x, kernel) * norm
+        else:
+            response = F.avg_pool2d(x, **self._window(), divisor_override=1) * norm
         if self.spool == 'bn':
             return self.norm(response)
         return response * self.gain.abs().view(1, -1, 1, 1)
@@ -126,11 +136,11 @@ class SPooling(nn.Module):
             ceil_mode=self.kernel_size % 2 == 0,
         )
 
-    def _depthwise(self, x: Tensor) -> Tensor:
+    def _depthwise(self, x: Tensor, weight: Tensor) -> Tensor:
         padding = (self.kernel_size - 1) // 2
         if self.kernel_size % 2 == 0:  # what ceil_mode adds
             x = F.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2))
-        return F.conv2d(x, self.weight, None, 2, padding, groups=x.shape[1])
+        return F.conv2d(x, weight, None, 2, padding, groups=x.shape[1])
 
     def extra_repr(self) -> str:
         return f'spool={self.spool!r}, kernel_size={self.kernel_size}'

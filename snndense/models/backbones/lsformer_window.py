@@ -6,13 +6,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import unfold
 
+from ..layers import is_exporting
+
 # Products of one block of rows: small enough for a CPU's cache, large enough for a
 # GPU not to wait for kernel launches.
 CPU_BLOCK_ELEMENTS = 2**17
 GPU_BLOCK_ELEMENTS = 2**22
-
-# new in torch 2.7; both are true while a model is exported
-is_exporting = getattr(torch.compiler, 'is_exporting', torch.compiler.is_compiling)
 
 
 def check_window(window_size: int) -> None:

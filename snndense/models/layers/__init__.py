@@ -2,6 +2,7 @@ from .attention import linear_attention
 from .checkpoint import checkpoint_module
 from .conv import SpikeConv, build_norm
 from .drop_path import DropPath
+from .exporting import is_exporting
 from .firing_rate import FiringRate
 from .integer_neuron import IntegerLIF
 from .neurons import IF, LIF, PLIF, SpikingNeuron, build_neuron
@@ -27,6 +28,7 @@ __all__ = [
     'gather_steps',
     'hold',
     'hold_unless_spikes',
+    'is_exporting',
     'linear_attention',
     'mean_over_time',
     'repeat_time',
