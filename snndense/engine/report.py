@@ -26,8 +26,10 @@ from snndense.utils.collect_env import collect_env
 from snndense.utils.tables import format_count
 
 from . import erf_models, run_config
+from .data_checks import build_datasets
 from .measuring import data_batches, load_model
 from .report_page import Bar, Bars, Page, Picture, Section, Table, Tile
+from .report_pictures import SCORE_THR, plot_predictions
 
 HEADLINES = {
     'coco/bbox_mAP': 'box AP',
@@ -36,6 +38,7 @@ HEADLINES = {
     'accuracy/top1': 'top-1 (%)',
 }
 SPEED_STEPS, SPEED_WARMUP = 5, 2
+NUM_PICTURES = 8
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,8 @@ def build_page(settings: Settings) -> Page:
     say('speed')
     speed = measure_speed(settings, energy)
     sections.append(speed_section(settings, energy, speed))
+    say('predictions')
+    sections = [*predictions_section(settings, model), *sections]
     if settings.metrics:
         sections.insert(0, accuracy_section(settings.metrics))
     sections += [environment_section(), config_section(settings.cfg)]
@@ -146,8 +151,30 @@ def tiles(metrics: dict, energy: EnergyReport, speed: Measurement) -> Iterator[T
 
 
 def accuracy_section(metrics: dict[str, float]) -> Section:
-    rows = [(name, f'{value:.4g}') for name, value in metrics.items()]
+    # COCO's -1 stands for no objects of that size
+    rows = [(k, '-' if v == -1 else f'{v:.4g}') for k, v in metrics.items()]
     return Section('accuracy', 'Accuracy', tables=[Table(rows, ('metric', 'value'))])
+
+
+def predictions_section(settings: Settings, model: nn.Module) -> list[Section]:
+    """Pictures with predictions; nothing where images are no files, as of events."""
+    batches = data_batches(settings.cfg, settings.images, num_images=NUM_PICTURES)
+    figure = plot_predictions(model, batches, class_names(settings.cfg))
+    if figure is None:
+        return []
+    caption = f'The first {len(batches)} images'
+    if settings.cfg.default_scope == 'mmdet':
+        caption += f', detections with a score of {SCORE_THR} or more'
+    return [
+        Section('predictions', 'Predictions', figures=[Picture.photo(figure, caption)])
+    ]
+
+
+def class_names(cfg: Config) -> Optional[Sequence[str]]:
+    """Names of the classes that the test data of a config has, if it has any."""
+    loader = cfg.get('test_dataloader') or cfg.get('val_dataloader')
+    datasets = build_datasets(loader) if loader else []
+    return datasets[0].metainfo.get('classes') if datasets else None
 
 
 def energy_section(report: EnergyReport) -> Section:

@@ -93,8 +93,18 @@ class Picture:
         buffer = BytesIO()
         with rc_context({'svg.fonttype': 'none', 'svg.hashsalt': 'snndense'}):
             figure.savefig(buffer, format='svg', metadata={'Date': None})
-        text = base64.b64encode(buffer.getvalue()).decode()
-        return cls(f'data:image/svg+xml;base64,{text}', caption, wide)
+        return cls(_data_uri('image/svg+xml', buffer), caption, wide)
+
+    @classmethod
+    def photo(cls, figure: Figure, caption: str, wide: bool = False) -> 'Picture':
+        """A matplotlib figure with photographs, as pixels."""
+        buffer = BytesIO()
+        figure.savefig(buffer, format='jpg', dpi=150, pil_kwargs={'quality': 85})
+        return cls(_data_uri('image/jpeg', buffer), caption, wide)
+
+
+def _data_uri(kind: str, buffer: BytesIO) -> str:
+    return f'data:{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}'
 
 
 @dataclass

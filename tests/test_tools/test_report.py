@@ -6,8 +6,12 @@ from html.parser import HTMLParser
 
 import pytest
 import torch
+from mmengine.structures import BaseDataElement, InstanceData, PixelData
+from PIL import Image
+from torch import nn
 
 from snndense.engine.report_page import Bar, Bars, Page, Section, Table, Tile
+from snndense.engine.report_pictures import plot_predictions
 from snndense.utils.tables import format_count
 
 TOOL = 'analysis_tools/report.py'
@@ -63,12 +67,13 @@ def test_page_of_a_detector(call_tool, trained, digit_scenes_root, tmp_path):
     (path,) = (tmp_path / 'report').iterdir()
     page = Reader(path.read_text())
     assert page.sections == [
-        *('accuracy', 'energy', 'firing', 'erf', 'speed', 'environment', 'config')
+        *('accuracy', 'predictions', 'energy', 'firing', 'erf', 'speed'),
+        *('environment', 'config'),
     ]
     assert page.links == [f'#{name}' for name in page.sections]
-    # receptive fields, and nothing from elsewhere
-    assert len(page.images) == 2
-    assert all(src.startswith('data:image/svg+xml;base64,') for src in page.images)
+    # predictions and receptive fields, and nothing from elsewhere
+    kinds = [src.partition(',')[0] for src in page.images]
+    assert kinds == ['data:image/jpeg;base64', *['data:image/svg+xml;base64'] * 2]
     assert not re.search(r'url\(|@import', path.read_text())
     state = torch.load(run.checkpoint, weights_only=False)['state_dict']
     statistics = ('running_mean', 'running_var', 'num_batches_tracked')
@@ -87,7 +92,7 @@ def test_time_and_evaluation(call_tool, trained, tmp_path):
     arguments = (run.config, run.checkpoint, '--evaluate', '--out', 'page')
     assert call_tool(TOOL, *arguments, *few, *options) is None
     page = Reader((tmp_path / 'page/index.html').read_text())
-    assert len(page.images) == 4  # with delays and their profile
+    assert len(page.images) == 5  # with delays and their profile
     assert 'accuracy/top1' in page.text and 'top-1 (%)' in page.text
     assert '2 × 4' in page.text and 'stages.2' not in page.text.split('Speed')[0]
 
@@ -100,6 +105,46 @@ def test_mistakes_are_answered_in_short(call_tool, tiny_configs, tmp_path):
     ):
         assert message in call_tool(TOOL, *arguments)
         assert not (tmp_path / 'report').exists()
+
+
+def instances(**fields) -> InstanceData:
+    return InstanceData(bboxes=torch.tensor([[2.0, 3.0, 20.0, 12.0]] * 2), **fields)
+
+
+def test_predictions_are_drawn(tmp_path):
+    path = tmp_path / 'image.png'
+    Image.new('RGB', (32, 24), (255, 0, 0)).save(path)
+    masks = torch.zeros(2, 24, 32, dtype=torch.bool)
+    masks[:, 5:9, 5:9] = True
+    labels, scores = torch.tensor([1, 0]), torch.tensor([0.9, 0.1])
+    predictions = (
+        dict(pred_instances=instances(labels=labels, scores=scores, masks=masks)),
+        dict(pred_instances=instances(labels=labels, scores=scores)),
+        dict(pred_sem_seg=PixelData(data=torch.arange(2).repeat(1, 24, 16))),
+        dict(pred_label=torch.tensor([1]), pred_score=torch.tensor([0.25, 0.75])),
+    )
+
+    class Model(nn.Module):
+        def test_step(self, batch: dict) -> list:
+            sample = BaseDataElement(metainfo=dict(img_path=batch['path']))
+            for name, value in batch['fields'].items():
+                sample.set_field(value, name)
+            return [sample]
+
+    batches = [dict(path=str(path), fields=fields) for fields in predictions]
+    figure = plot_predictions(Model(), batches, ('cat', 'dog'))
+    with_masks, boxes, areas, one = figure.axes
+    texts = [[text.get_text() for text in axis.texts] for axis in figure.axes]
+    assert texts == [['dog 0.90'], ['dog 0.90'], [], []]  # not the one of score 0.1
+    assert [len(axis.patches) for axis in figure.axes] == [1, 1, 0, 0]
+    assert boxes.patches[0].get_bbox().bounds == (2, 3, 18, 9)
+    # over the image: a mask, nothing, two classes, nothing
+    assert [len(axis.images) for axis in figure.axes] == [2, 1, 3, 1]
+    assert with_masks.images[1].get_array()[..., 3].astype(bool).sum() == 16
+    assert areas.images[1].get_array()[..., 3].astype(bool).sum() == 24 * 16
+    assert one.get_title() == 'dog 0.75'
+    frames = dict(path=None, fields=predictions[3])  # events are no image file
+    assert plot_predictions(Model(), [frames]) is None
 
 
 def test_page_escapes_and_is_complete(tmp_path):
