@@ -9,6 +9,7 @@ import numpy as np
 from mmengine.config import Config
 from torch import Tensor
 
+from snndense.analysis.firing import measure_firing
 from snndense.analysis.st_erf import st_erf
 from snndense.analysis.st_erf_stats import describe
 
@@ -31,6 +32,9 @@ class Measured:
         statistics (dict[str, list[dict]]): By layer, those of
             :func:`~snndense.analysis.st_erf_stats.describe` per delay.
         backbone_parameters (int): Of the backbone.
+        silent_layers (list[str]): Neuron layers of the backbone that never fire. A
+            surrogate gradient passes them all the same, so that a field may run
+            through neurons that pass on nothing.
         metrics (dict[str, float]): Of the trained run, as the experiment names them.
     """
 
@@ -41,6 +45,7 @@ class Measured:
     maps: dict[str, np.ndarray]
     statistics: dict[str, list[dict]]
     backbone_parameters: int
+    silent_layers: list[str]
     metrics: dict[str, float]
 
     def as_dict(self) -> dict:
@@ -92,6 +97,7 @@ def measure_run(
     backbone = model.backbone
     if checkpoint is None:
         calibrate_norms(backbone, images.split(batch_size))
+    firing = measure_firing(backbone, images.split(batch_size))
     result = st_erf(
         backbone, layers, images, mode='spatiotemporal', batch_size=batch_size
     )
@@ -110,6 +116,7 @@ def measure_run(
             for name, erf in result.per_layer.items()
         },
         backbone_parameters=sum(p.numel() for p in backbone.parameters()),
+        silent_layers=firing.dead_layers(),
         metrics=metrics,
     )
 
@@ -219,7 +226,8 @@ def _rows(
 ) -> Iterator[str]:
     first = next(iter(groups.values())).first
     metrics = list(first.metrics)
-    header = ('', 'parameters (M), backbone', *first.statistics, *metrics)
+    silent = 'silent neuron layers'
+    header = ('', 'parameters (M), backbone', *first.statistics, silent, *metrics)
     yield f'| {" | ".join(header)} |'
     yield f'| --- |{" ---: |" * (len(header) - 1)}'
     for name, group in groups.items():
@@ -232,6 +240,8 @@ def _rows(
                     for delay in range(len(delays))
                 )
             )
+        silent = [len(run.silent_layers) for run in group.runs]
+        cells.append(f'{statistics.mean(silent):.3g}')
         for metric in metrics:
             cells.append(_mean_std([run.metrics[metric] for run in group.runs], 3))
         yield f'| {" | ".join(cells)} |'

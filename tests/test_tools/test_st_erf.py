@@ -149,6 +149,8 @@ def test_variants_over_seeds(call_tool, capsys, experiment, trained, tmp_path):
     ]
     areas = {r['variant']: r['statistics']['stages.0'][1]['area_90'] for r in results}
     assert areas['srb'] > 1.5 * areas['conv']
+    hidden = 'stages.0.blocks.0.mixer.conv2.neuron'
+    assert all(hidden in r['silent_layers'] for r in results if r['variant'] == 'srb')
     assert (tmp_path / 'before/figure.png').stat().st_size > 10000
 
     # finished runs, of which only the weights of srb can be had here
@@ -176,7 +178,12 @@ def test_variants_over_seeds(call_tool, capsys, experiment, trained, tmp_path):
 
 def test_mixers_of_the_paper():
     """The experiments of docs/st_erf.md are about what they say."""
-    for name, steps in (('meta_sdt_digits_det', 1), ('meta_sdt_t4_digits_det', 4)):
+    for name, steps in (
+        ('meta_sdt_digits_det', 1),
+        ('meta_sdt_t4_digits_det', 4),
+        ('meta_sdt_kaiming_digits_det', 1),
+        ('meta_sdt_coco_det', 1),
+    ):
         cfg = Config.fromfile(ROOT / f'configs/ablations/{name}.py')
         assert set(cfg.variants) == {'srb', 'mlpixer', 'conv'}
         for variant, entry in cfg.variants.items():
