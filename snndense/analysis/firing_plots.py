@@ -33,7 +33,7 @@ def plot_firing(report: FiringReport) -> Figure:
         bars.plot(shares, positions, '.', color=ORANGE, label='silent neurons')
     bars.set_yticks(rows, [x.name for x in layers], fontsize=6)
     bars.set_ylim(len(layers) - 0.5, -0.5)
-    bars.set_xlim(0, 1)
+    bars.set_xlim(0, 1.02)
     bars.set_xlabel('share')
     bars.grid(axis='x', linewidth=0.3)
     bars.legend(fontsize=7, loc='lower right')

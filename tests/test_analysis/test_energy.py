@@ -107,6 +107,9 @@ def test_steps_levels_and_silence():
         model = nn.Sequential(Rigged(levels, norm), nn.Conv2d(3, 2, 3, padding=1))
         return measure_energy(model, [counts]).sops * len(counts)
 
+    # membranes are read and written at each of the D steps that an integer stands for
+    report = measure_energy(nn.Sequential(Rigged(4)), [counts])
+    assert report.state_bytes == 2 * 4 * 4 * counts[0].numel()
     # an integer costs as much as its binary steps one after the other
     steps = torch.cat([(counts > n).float() for n in range(4)])
     assert sops(counts) == sops(steps, levels=1)

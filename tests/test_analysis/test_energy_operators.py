@@ -387,11 +387,18 @@ def test_spikes_are_recognised_without_their_neuron():
 
         def forward(self, x):
             x = self.lif(self.fc1(x) * 9)
-            return self.fc2((x > 0.3).float()), self.fc2(x * 0.3), self.fc2(x.sqrt())
+            spikes = (x > 0.3).float(), x * 0.3
+            # not of a few levels, negative, not whole
+            real = (9 * x).ceil(), (x > 0.3).float().neg(), x.sqrt()
+            return [self.fc2(y) for y in spikes + real]
 
     torch.manual_seed(0)
-    rows = measure(Own(), torch.rand(2, 4))
+    model, image = Own(), torch.rand(2, 4)
+    rows = measure(model, image)
+    counts = model.lif.eval()(model.fc1(image) * 9) * 4
     row = rows['fc2', 'linear']
     assert row.reads == 'both'
-    assert row.macs * 2 == 2 * 8 * 2  # the square root alone
+    assert row.macs * 2 == 3 * 2 * 8 * 2
+    assert row.dense_macs * 2 == 5 * 2 * 8 * 2
+    assert row.sops * 2 == ((counts > 1).sum() + counts.sum()) * 2 > 0
     assert rows['fc1', 'linear'].reads == 'real'
