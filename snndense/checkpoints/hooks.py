@@ -2,9 +2,9 @@
 
 mmengine offers two places to extend, and both are used from here: its registry of
 initialisers, where ``'Pretrained'`` gets to know the module that it fills, and the
-loader of local files, which serves ``load_from``, ``Runner``, ``init_detector`` and the
+loader of files, which serves ``load_from``, ``Runner``, ``init_detector`` and the
 inferencers. Checkpoints of trainings and models of other packages are left to mmengine;
-a local file is read without running code from it.
+a file is read without running code from it.
 """
 
 from collections import OrderedDict
@@ -16,7 +16,7 @@ from mmengine.registry import WEIGHT_INITIALIZERS
 from torch import nn
 
 from .loading import match_pretrained, open_weights, published_or_none
-from .reading import read_checkpoint
+from .reading import WEB, read_checkpoint
 from .recognition import Published
 
 #: Entry of a state dict's ``_metadata`` that names the published file.
@@ -53,7 +53,8 @@ class SpikingPretrainedInit(PretrainedInit):
         from snndense.models.backbones import SpikingBackbone
 
         is_ours = any(isinstance(part, SpikingBackbone) for part in module.modules())
-        if '://' in self.checkpoint or not (is_ours or self._is_published()):
+        is_elsewhere = '://' in self.checkpoint and not self.checkpoint.startswith(WEB)
+        if is_elsewhere or not (is_ours or self._is_published()):
             super().__call__(module)
             return
         match = match_pretrained(module, self.checkpoint, self.prefix)
@@ -69,8 +70,8 @@ class SpikingPretrainedInit(PretrainedInit):
         return open_weights(self.checkpoint)[1] is not None
 
 
-def load_from_local(filename: str, map_location: Optional[str] = None) -> dict:
-    """Read a local checkpoint; a published one under our keys.
+def load_from_file(filename: str, map_location: Optional[str] = None) -> dict:
+    """Read a checkpoint from the disk or the web; a published one under our keys.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -88,12 +89,12 @@ def load_from_local(filename: str, map_location: Optional[str] = None) -> dict:
 
 
 def register_loader() -> None:
-    """Let mmengine read local checkpoints by :func:`load_from_local`."""
+    """Let mmengine read checkpoints by :func:`load_from_file`."""
     try:
         from mmengine.runner.checkpoint import CheckpointLoader
     except ImportError:  # without OpenCV mmengine has no runner
         return
-    CheckpointLoader.register_scheme('', load_from_local, force=True)
+    CheckpointLoader.register_scheme(['', *WEB], load_from_file, force=True)
 
 
 register_loader()

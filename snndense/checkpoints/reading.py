@@ -1,14 +1,18 @@
 """Reading checkpoint files without running any code that they may contain."""
 
+import hashlib
 import json
 from argparse import Namespace
 from collections.abc import Iterable
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Optional
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
 
 import numpy as np
 import torch
+from mmengine.dist import barrier, get_rank
 from mmengine.logging import HistoryBuffer
 from torch import Tensor
 
@@ -23,9 +27,10 @@ STORED_TYPES = (
     np.dtype,
     _array,
     _scalar,
-    *(type(np.dtype(name)) for name in ('f4', 'f8', 'i4', 'i8', 'u4', 'u8', 'bool')),
+    *{type(np.dtype(name)) for name in np.typecodes['AllInteger'] + 'efd?SU'},
 )
 SAFETENSORS = '.safetensors'
+WEB = ('http://', 'https://')
 #: Entry of ``meta`` with what this package writes about a converted file.
 BLOCK = 'snndense'
 # where training scripts put weights, and their running averages
@@ -57,7 +62,9 @@ def read_checkpoint(
         ValueError: If the file is truncated, no checkpoint, or holds objects that
             only unpickling could restore.
     """
-    if '://' in str(path):
+    if str(path).startswith(WEB):
+        path = fetch(str(path))
+    elif '://' in str(path):
         from mmengine.runner import CheckpointLoader
 
         return CheckpointLoader.load_checkpoint(str(path), map_location=map_location)
@@ -88,6 +95,31 @@ def read_checkpoint(
             f'expected {path} to hold a dict, but got {type(checkpoint).__name__}'
         )
     return checkpoint
+
+
+def fetch(address: str) -> Path:
+    """Download a file into the folder that torch keeps downloads in, once.
+
+    Of several processes the first one downloads, and the others wait for it.
+
+    Args:
+        address (str): An ``http://`` or ``https://`` address.
+
+    Raises:
+        FileNotFoundError: If there is no file at the address.
+        OSError: If the download breaks off; nothing is kept.
+    """
+    digest = hashlib.sha256(address.encode()).hexdigest()[:8]
+    name = f'{digest}_{Path(urlsplit(address).path).name}'
+    path = Path(torch.hub.get_dir()) / 'checkpoints' / name
+    if get_rank() == 0 and not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(address, str(path))
+        except HTTPError as error:
+            raise FileNotFoundError(f'there is no {address}: {error}') from error
+    barrier()
+    return path
 
 
 def _unpickling_message(path: Path) -> str:

@@ -94,6 +94,16 @@ def _family_notes(published: Published) -> Iterator[str]:
             f'attn_factor={backbone["attn_factor"]:g} is assumed, as in the published '
             'dense models. One analysis copy of the code has 1'
         )
+    if backbone.get('mixer') in ('mlpixer', 'srb'):
+        yield (
+            f'the {backbone["mixer"]} mixer reads runs of pixels in memory: what it '
+            'mixes, and so the accuracy, depends on the size of the input'
+        )
+    if published.family == 'sdt_v3' and backbone['in_channels'] == 2:
+        yield (
+            'two input channels: an event model, whose neurons divide counts by 1, 4 '
+            'or 8 (neuron_cfg norm), by data set; keys and shapes do not tell which'
+        )
     if published.family in ('sdt_v2', 'spikformer', 'spiking_resformer'):
         yield (
             f'keys and shapes do not tell the number of time steps; '

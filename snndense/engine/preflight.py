@@ -12,6 +12,7 @@ from torch import nn
 
 from snndense.checkpoints.hooks import describe
 from snndense.checkpoints.loading import check_checkpoint, match_pretrained
+from snndense.checkpoints.reading import WEB
 from snndense.checkpoints.settings import find_differences
 
 from .data_checks import (
@@ -156,7 +157,7 @@ def check_pretrained_parts(model: nn.Module) -> None:
             if init_cfg.get('type') != 'Pretrained':
                 continue
             path, prefix = init_cfg['checkpoint'], init_cfg.get('prefix')
-            if is_remote(path):
+            if is_remote(path) and not path.startswith(WEB):
                 continue
             match = match_pretrained(module, path, prefix, name)
             if match.published is not None:

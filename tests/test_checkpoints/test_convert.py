@@ -154,6 +154,7 @@ def test_averages_are_taken_on_demand(srb_weights, tmp_path):
         ('meta_sdt_srb_l_r4', 'sr_19M_checkpoint-191.pth', 'levels; 4 is assumed'),
         ('meta_sdt_srb_l_r4', 'sr_19M_checkpoint-191.pth', 'factor on the attention'),
         ('sdtv3_large_173m', '171M_1x8.pth', '8 integer levels, from the file name'),
+        ('meta_sdt_mlpixer_m_r4', 'any.pth', 'mlpixer mixer reads runs of pixels'),
         ('sdtv2_55m_kd', '55M_kd_T4.pth', 'time steps; 4 is assumed'),
         ('sdtv3_dense_seg_l', 'any.pth', 'layer scales'),
         ('spikformer_8_512', 'any.pth', '32 keys .*never reads'),

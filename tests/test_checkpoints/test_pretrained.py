@@ -1,9 +1,12 @@
 """Published files in ``init_cfg`` and ``load_from``: converted, or refused."""
 
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from io import StringIO
 from logging import StreamHandler
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import torch
@@ -148,6 +151,27 @@ def test_other_packages_load_as_before(tmp_path):
     torch.save(dict(state_dict=weights, more=Malicious()), tmp_path / 'stock.pth')
     with pytest.raises(ValueError, match='holds more than weights'):
         Stock(3, init_cfg=init_cfg).init_weights()
+
+
+def test_addresses(save, tmp_path, monkeypatch):
+    """Files of a web server, here one on this machine."""
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'torch'))
+    path = save('sdtv3_t')
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        address = f'http://127.0.0.1:{server.server_port}/sdtv3_t.pth?download=true'
+        backbone = initialise(BACKBONES['sdtv3_t'], address)
+        with pytest.raises(FileNotFoundError, match='404'):
+            initialise(BACKBONES['sdtv3_t'], address.replace('sdtv3_t', 'gone'))
+        server.shutdown()
+    expected = load_published(path).backbone_weights
+    found = backbone.state_dict()
+    assert all(torch.equal(value, expected[key]) for key, value in found.items())
+    model = nn.ModuleDict(dict(backbone=MODELS.build(BACKBONES['sdtv3_t'])))
+    load_checkpoint(model, address)  # what was downloaded is kept
+    key = 'stages.0.downsample.conv.bias'
+    assert torch.equal(model.backbone.state_dict()[key], found[key])
 
 
 def test_malicious_file_runs_nothing(save, tmp_path, capsys):
