@@ -3,7 +3,8 @@
 import argparse
 import json
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -42,7 +43,8 @@ def meta_weights(name: str) -> dict[str, Tensor]:
     return {k: torch.empty(s, device='meta') for k, s in key_list(name).items()}
 
 
-def constant_weights(name: str) -> dict[str, Tensor]:
+@cache
+def constant_weights(name: str) -> Mapping[str, Tensor]:
     """Weights of a full-size model that take no space: one number per key."""
 
     def constant(key: str) -> Tensor:

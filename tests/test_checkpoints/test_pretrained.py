@@ -59,8 +59,13 @@ def initialise(cfg: dict, path: str | Path, **options) -> nn.Module:
     return module
 
 
-@pytest.mark.parametrize('name', BACKBONES)
-@pytest.mark.parametrize('form', ['published', 'prefix', '.pth', '.safetensors'])
+@pytest.mark.parametrize(
+    ('name', 'form'),
+    [
+        *((name, 'published') for name in BACKBONES),
+        *(('sdtv3_t', form) for form in ('prefix', '.pth', '.safetensors')),
+    ],
+)
 def test_backbone(name, form, save, tmp_path):
     path = save(name)
     expected = load_published(path).backbone_weights
