@@ -314,7 +314,7 @@ class OperatorCounter(BaseCounter):
         self._layer, self._steps = self.names[module], self.known.steps(inputs[0])
         if hasattr(module, 'weight'):
             self.add_macs(
-                'deformable conv', out.numel() * module.weight[0].numel(), 'samples'
+                'deformable conv', out.numel() * module.weight[0].numel(), 'deformable'
             )
             self.known.set(out, PRODUCT, self._steps)
             return
@@ -348,8 +348,9 @@ class OperatorCounter(BaseCounter):
                 out = original(*args, **kwargs)
             finally:
                 self._paused -= 1
-            operands = [x for x in args if isinstance(x, Tensor)]
-            self._layer, self._steps = name, max(map(self.known.steps, operands))
+            operands = [x for x in (*args, *kwargs.values()) if isinstance(x, Tensor)]
+            steps = max(map(self.known.steps, operands), default=1)
+            self._layer, self._steps = name, steps
             if not self._paused:
                 with _disable_current_modes():
                     self.add_module(module, operands)
