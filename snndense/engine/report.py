@@ -37,7 +37,7 @@ HEADLINES = {
     'mIoU': 'mean IoU (%)',
     'accuracy/top1': 'top-1 (%)',
 }
-SPEED_STEPS, SPEED_WARMUP = 5, 2
+SPEED_STEPS, SPEED_WARMUP = 5, 1
 NUM_PICTURES = 8
 
 

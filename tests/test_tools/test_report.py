@@ -10,8 +10,10 @@ from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from PIL import Image
 from torch import nn
 
+from snndense.engine import report
 from snndense.engine.report_page import Bar, Bars, Page, Section, Table, Tile
 from snndense.engine.report_pictures import plot_predictions
+from snndense.utils.benchmark import Measurement
 from snndense.utils.tables import format_count
 
 TOOL = 'analysis_tools/report.py'
@@ -84,8 +86,12 @@ def test_page_of_a_detector(call_tool, trained, digit_scenes_root, tmp_path):
     assert 'of 3 images' in page.text
 
 
-def test_time_and_evaluation(call_tool, trained, tmp_path):
+def test_time_and_evaluation(call_tool, trained, tmp_path, monkeypatch):
     pytest.importorskip('mmpretrain')
+    # measured above
+    speed = Measurement('tiny_cls', (0.5, 0.25, 0.75), None)
+    monkeypatch.setattr(report, 'measure_speed', lambda *_: speed)
+    monkeypatch.setattr(report, 'collect_env', lambda: {'platform': 'here'})
     run = trained('cls')
     options = ('--cfg-options', 'model.backbone.time_steps=2')
     few = ('--num-images', 2, '--num-erf-images', 1, '--layers', 'stages.0', 'stages.1')
@@ -94,6 +100,7 @@ def test_time_and_evaluation(call_tool, trained, tmp_path):
     page = Reader((tmp_path / 'page/index.html').read_text())
     assert len(page.images) == 5  # with delays and their profile
     assert 'accuracy/top1' in page.text and 'top-1 (%)' in page.text
+    assert '500 ms' in page.text and '250.0 ms' in page.text
     assert '2 × 4' in page.text and 'stages.2' not in page.text.split('Speed')[0]
 
 
