@@ -30,7 +30,9 @@ def digit_scenes_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Its folders are ``coco``, ``ade`` and ``cls``; do not write into it.
     """
     root = tmp_path_factory.mktemp('data') / 'digit_scenes'
-    settings = DigitScenesSettings(num_train=16, num_val=8, image_size=64, max_digits=4)
+    settings = DigitScenesSettings(
+        num_train=16, num_val=8, singles_per_scene=1, image_size=64, max_digits=4
+    )
     make_digit_scenes(root, settings, progress=False)
     return root
 

@@ -30,13 +30,16 @@ class DigitScenesSettings:
     """What determines every byte of a set.
 
     Args:
-        num_train (int): Training pictures per task. Defaults to 1200.
-        num_val (int): Validation pictures per task. Defaults to 200.
+        num_train (int): Training scenes. Defaults to 1200.
+        num_val (int): Validation scenes. Defaults to 200.
         image_size (int): Height and width. Defaults to 128.
         max_digits (int): Digits per scene are 1 to this. Defaults to 6.
         seed (int): Seed of the composition. Defaults to 0.
         tasks (tuple[str]): Among ``'det'`` (``coco/``), ``'seg'`` (``ade/``) and
             ``'cls'`` (``cls/``). Defaults to all.
+        singles_per_scene (int): Pictures of a single digit, for classification, per
+            scene: they say less than a scene does, and a network learns 1200 of them
+            by heart. Defaults to 8.
 
     Raises:
         ValueError: For an unknown task or a number out of range.
@@ -48,10 +51,16 @@ class DigitScenesSettings:
     max_digits: int = 6
     seed: int = 0
     tasks: tuple[str, ...] = TASKS
+    singles_per_scene: int = 8
 
     def __post_init__(self) -> None:
         lowest = dict(
-            num_train=1, num_val=1, image_size=MIN_IMAGE_SIZE, max_digits=1, seed=0
+            num_train=1,
+            num_val=1,
+            image_size=MIN_IMAGE_SIZE,
+            max_digits=1,
+            seed=0,
+            singles_per_scene=1,
         )
         for name, least in lowest.items():
             value = getattr(self, name)
@@ -139,7 +148,8 @@ def _is_there(out: Path, wanted: dict, overwrite: bool = False) -> bool:
             f'{SETTINGS_FILE}); choose another --out or remove it yourself'
         ) from None
     tasks = set(wanted['tasks']) <= set(found.get('tasks', ()))
-    different = [k for k in wanted if k != 'tasks' and found.get(k) != wanted[k]]
+    apart = {'tasks'} if 'cls' in wanted['tasks'] else {'tasks', 'singles_per_scene'}
+    different = [k for k in wanted if k not in apart and found.get(k) != wanted[k]]
     if tasks and not different:
         return True
     if overwrite:
@@ -187,7 +197,7 @@ def _write_set(folder: Path, settings: DigitScenesSettings, progress: bool) -> N
             scenes = _tracked(scenes, count, f'{split} scenes', progress)
             _write_scenes(folder, settings, split, scenes)
         if 'cls' in settings.tasks:
-            count = max(count, len(CLASSES))
+            count = max(settings.singles_per_scene * count, len(CLASSES))
             scenes = _single_digits(settings, split, count)
             scenes = _tracked(scenes, count, f'{split} digits', progress)
             for index, scene in enumerate(scenes, start=1):

@@ -15,7 +15,9 @@ from snndense.datasets.digit_rendering import MIN_VISIBLE, SceneComposer
 from snndense.datasets.digit_scenes import load_samples, run_lengths
 from snndense.utils.files import unfinished_path
 
-TINY = DigitScenesSettings(num_train=5, num_val=3, image_size=48, max_digits=3)
+TINY = DigitScenesSettings(
+    num_train=5, num_val=3, singles_per_scene=1, image_size=48, max_digits=3
+)
 
 
 def read_tree(root: Path) -> dict[str, bytes]:
@@ -116,6 +118,15 @@ def test_class_folders_are_balanced(digit_scenes_root):
         }
         # of eight validation pictures there are ten, for no class may be missing
         assert counts == {digit: 1 + (digit in twice) for digit in '0123456789'}
+
+
+def test_there_are_several_single_digits_per_scene(tmp_path):
+    settings = DigitScenesSettings(
+        num_train=5, num_val=3, singles_per_scene=4, image_size=32, tasks=('cls',)
+    )
+    make_digit_scenes(tmp_path / 'a', settings, progress=False)
+    for split, count in (('train', 20), ('val', 12)):
+        assert len(list((tmp_path / 'a/cls' / split).glob('*/*.jpg'))) == count
 
 
 def test_occlusion_is_bounded_and_digits_lie_inside():

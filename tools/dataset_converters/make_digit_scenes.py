@@ -24,13 +24,19 @@ def parse_args() -> argparse.Namespace:
         '--num-train',
         type=int,
         default=default.num_train,
-        help='training pictures per task',
+        help='training scenes',
     )
     parser.add_argument(
         '--num-val',
         type=int,
         default=default.num_val,
-        help='validation pictures per task',
+        help='validation scenes',
+    )
+    parser.add_argument(
+        '--singles-per-scene',
+        type=int,
+        default=default.singles_per_scene,
+        help='pictures of a single digit, for classification, per scene',
     )
     parser.add_argument(
         '--image-size', type=int, default=default.image_size, help='height and width'
@@ -61,6 +67,7 @@ def main() -> None:
         settings = DigitScenesSettings(
             num_train=args.num_train,
             num_val=args.num_val,
+            singles_per_scene=args.singles_per_scene,
             image_size=args.image_size,
             max_digits=args.max_digits,
             seed=args.seed,
