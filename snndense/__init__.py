@@ -13,4 +13,13 @@ from .version import __version__
 check_requirements()
 register_packages()
 
-__all__ = ['__version__']
+__all__ = ['__version__', 'get_model', 'list_models']
+
+
+def __getattr__(name: str) -> object:
+    """Import the functions over the model zoo when they are first used."""
+    if name in ('get_model', 'list_models'):
+        from .zoo import models
+
+        return getattr(models, name)
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

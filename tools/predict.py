@@ -106,7 +106,7 @@ def main() -> int:
         check_new_folder(args.out_dir)
         device = check_device(args.device or get_device())
         cfg = cli.read_config(args.config, args.cfg_options)
-        check_model(cfg, [], args.checkpoint)
+        check_model(cfg, [], args.checkpoint, with_init_cfg=False)
     predictor = PREDICTORS[cfg.default_scope](
         cfg, args.checkpoint, device, score_thr=args.score_thr, top_k=args.top_k
     )

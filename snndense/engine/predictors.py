@@ -12,6 +12,8 @@ from PIL import Image
 
 from snndense.utils.files import complete_file
 
+from .inferencers import build_inferencer
+
 
 class Predictor(ABC):
     """Predicts batches of image files, and writes a result.
@@ -34,12 +36,8 @@ class Predictor(ABC):
     ) -> None:
         self.score_thr = score_thr
         self.top_k = top_k
-        self.inferencer = self.build(cfg, checkpoint, device)
+        self.inferencer = build_inferencer(cfg, checkpoint, device)
         self.classes = tuple(self.class_names())
-
-    @abstractmethod
-    def build(self, cfg: Config, checkpoint: str, device: str):
-        """The toolbox's inferencer."""
 
     def class_names(self) -> tuple[str, ...]:
         return self.inferencer.model.dataset_meta['classes']
@@ -60,11 +58,6 @@ class Predictor(ABC):
 
 class DetectionPredictor(Predictor):
     """Boxes, labels, scores and masks (run-length encoded), over ``DetInferencer``."""
-
-    def build(self, cfg: Config, checkpoint: str, device: str):
-        from mmdet.apis import DetInferencer
-
-        return DetInferencer(cfg, checkpoint, device=device, show_progress=False)
 
     def predict(self, paths: list[str]) -> list[BaseDataElement]:
         ((_, batch),) = self.inferencer.preprocess(paths, batch_size=len(paths))
@@ -107,15 +100,6 @@ class DetectionPredictor(Predictor):
 class SegmentationPredictor(Predictor):
     """A picture with the class of every pixel, over ``MMSegInferencer``."""
 
-    def build(self, cfg: Config, checkpoint: str, device: str):
-        from mmseg.apis import MMSegInferencer
-
-        inferencer = MMSegInferencer(
-            cfg, checkpoint, device=device, show_progress=False
-        )
-        inferencer.visualizer.set_dataset_meta(**inferencer.model.dataset_meta)
-        return inferencer
-
     def draw(self, image: np.ndarray, sample: BaseDataElement, path: Path) -> None:
         self.inferencer.visualizer.add_datasample(
             path.name, image, sample, draw_gt=False, out_file=str(path)
@@ -139,12 +123,11 @@ class SegmentationPredictor(Predictor):
 class ClassificationPredictor(Predictor):
     """The most likely classes, over ``ImageClassificationInferencer``."""
 
-    def build(self, cfg: Config, checkpoint: str, device: str):
-        from mmpretrain import ImageClassificationInferencer
+    def __init__(self, *args, **kwargs) -> None:
         from mmpretrain.visualization import UniversalVisualizer
 
+        super().__init__(*args, **kwargs)
         self.visualizer = UniversalVisualizer()
-        return ImageClassificationInferencer(cfg, pretrained=checkpoint, device=device)
 
     def class_names(self) -> tuple[str, ...]:
         # the names are in the checkpoint or belong to the data set, if anywhere

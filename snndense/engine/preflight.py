@@ -61,6 +61,7 @@ def check_run(
         FileNotFoundError, TypeError, ValueError: Naming what is wrong and where.
     """
     init_default_scope(cfg.default_scope)
+    phases = tuple(phases)
     datasets: list[BaseDataset] = []
     for phase in phases:
         dataloader = cfg.get(f'{phase}_dataloader')
@@ -70,7 +71,13 @@ def check_run(
             check_paths(dataset, phase)
             datasets.append(dataset)
         check_evaluator_paths(cfg.get(f'{phase}_evaluator'), phase)
-    check_model(cfg, datasets, checkpoint, allow_other_classes)
+    check_model(
+        cfg,
+        datasets,
+        checkpoint,
+        allow_other_classes,
+        with_init_cfg='train' in phases,
+    )
     checked = set()
     for dataset in datasets:
         source = (dataset.ann_file, str(dataset.data_prefix), dataset.test_mode)
@@ -84,6 +91,7 @@ def check_model(
     datasets: list[BaseDataset],
     checkpoint: Optional[str] = None,
     allow_other_classes: bool = False,
+    with_init_cfg: bool = True,
 ) -> None:
     """Check that the parts of a model, its data and its checkpoint fit.
 
@@ -92,6 +100,8 @@ def check_model(
         datasets (list[BaseDataset]): Data sets whose classes the heads predict.
         checkpoint (str, optional): What the model will load.
         allow_other_classes (bool): As in :func:`check_run`.
+        with_init_cfg (bool): Whether the model first loads what its parts name in
+            ``init_cfg``, as in a training. Defaults to True.
 
     Raises:
         FileNotFoundError, TypeError, ValueError: Naming what is wrong and where.
@@ -104,7 +114,8 @@ def check_model(
         check_detector(model, allow_wrong_strides=allow_wrong_strides)
     for dataset in datasets:
         check_num_classes(model, dataset)
-    check_pretrained_parts(model)
+    if with_init_cfg:
+        check_pretrained_parts(model)
     if checkpoint is not None:
         match = check_checkpoint(
             model, checkpoint, allow_other_classes=allow_other_classes

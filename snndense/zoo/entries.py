@@ -249,32 +249,43 @@ def matches(names: Iterable[str], pattern: str) -> bool:
     return any(fnmatchcase(name.lower(), pattern.lower()) for name in names)
 
 
-def find_entry(name: str, task: Optional[str] = None) -> Entry:
+def find_entry(
+    name: str, task: Optional[str] = None, others: Iterable[str] = ()
+) -> Entry:
     """The entry of a long name, of a config's name, or of a config's path.
 
     Args:
         name (str): Such as ``'meta_sdt_srb_coco'``, with ``'det/'`` in front where
             several tasks have a config of the same name.
-        task (str, optional): ``'cls'``, ``'det'`` or ``'seg'`` looks among the entries
-            of one task.
+        task (str, optional): ``'cls'``, ``'det'`` or ``'seg'``, which the entry has to
+            be for.
+        others (Iterable[str]): Names of other things, to be mentioned if they are
+            similar to a name that is unknown.
 
     Raises:
-        ValueError: If there is none, or more than one; the message lists similar names.
+        ValueError: If there is none, or more than one.
     """
     path = name.removesuffix('.py').removeprefix('configs/')
-    entries = [entry for entry in load_zoo() if task in (None, entry.task)]
     found = [
         entry
-        for entry in entries
+        for entry in load_zoo()
         if name == entry.name or path in (entry.stem, f'{entry.task}/{entry.stem}')
     ]
-    if len(found) > 1:
-        names = ', '.join(f'{entry.task}/{entry.stem}' for entry in found)
-        raise ValueError(f'several configs are called {name}; name one of {names}')
     if not found:
-        names = (known for entry in entries for known in (entry.stem, entry.name))
-        raise ValueError(unknown_name(name, names))
-    return found[0]
+        tasks = (task,) if task else tuple(TASKS)
+        entries = [entry for entry in load_zoo() if entry.task in tasks]
+        names = [known for entry in entries for known in (entry.stem, entry.name)]
+        raise ValueError(unknown_name(name, [*others, *names]))
+    of_task = [entry for entry in found if task in (None, entry.task)]
+    if not of_task:
+        raise ValueError(
+            f'{name} is a config for {TASKS[found[0].task]} (task={found[0].task!r}), '
+            f'but got {task=}'
+        )
+    if len(of_task) > 1:
+        names = ', '.join(f'{entry.task}/{entry.stem}' for entry in of_task)
+        raise ValueError(f'several configs are called {name}; name one of {names}')
+    return of_task[0]
 
 
 def unknown_name(name: str, names: Iterable[str]) -> str:

@@ -94,6 +94,13 @@ CONTAINERS: dict[str, Callable[[dict], dict]] = {
 HEADS = ('head.', 'head_kd.', 'classifier.')
 
 
+def save_published(name: str, path: Path, container: str = 'timm') -> Path:
+    """Write a full-size model of one number per key, as published; its path."""
+    weights = {key: value.clone() for key, value in constant_weights(name).items()}
+    torch.save(CONTAINERS[container](weights), path)
+    return path
+
+
 class Malicious:
     """Prints when it is unpickled."""
 

@@ -4,26 +4,20 @@ import hashlib
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 
-from snndense.checkpoints import convert_checkpoint
+import snndense
+from snndense.checkpoints import convert_checkpoint, load_published
 from snndense.zoo import Entry, find_entry
 from snndense.zoo import check as zoo_check
 from snndense.zoo.__main__ import main
 from snndense.zoo.check import check_file, describe_file
 
-from .published_files import CONTAINERS, constant_weights
+from .published_files import save_published as save
 
 pytest.importorskip('mmpretrain')
-
-
-def save(name: str, path: Path, container: str = 'timm') -> Path:
-    weights = {key: value.clone() for key, value in constant_weights(name).items()}
-    torch.save(CONTAINERS[container](weights), path)
-    return path
 
 
 @pytest.mark.parametrize(
@@ -62,9 +56,7 @@ def test_classifiers_find_their_config(name, config, tmp_path):
 )
 def test_dense_models_find_the_published_settings_first(name, host, configs, tmp_path):
     pytest.importorskip(host)
-    path = tmp_path / 'weights.pth'
-    weights = {key: value.clone() for key, value in constant_weights(name).items()}
-    torch.save(dict(state_dict=weights), path)
+    path = save(name, tmp_path / 'weights.pth', 'distributed')
     # the stock Mask R-CNN has as many parameters, but another neck
     assert [entry.stem for entry in check_file(path).entries] == configs
 
@@ -134,3 +126,21 @@ def test_exit_status(tmp_path, capsys):
     ):
         with pytest.raises(SystemExit, match=message):  # exits with 1
             main(['check', str(path)])
+
+
+def test_models_by_name_load_published_files(tmp_path):
+    path = save('sdtv3_t', tmp_path / 'weights.pth')
+    expected = load_published(path).state_dict
+    classifier = snndense.get_model(
+        'meta_sdt_conv_t_imagenet', task='cls', checkpoint=path
+    )
+    found = classifier.state_dict()
+    assert all(torch.equal(value, found[key]) for key, value in expected.items())
+    backbone = snndense.get_model('meta_sdt_t', checkpoint=path)
+    found = backbone.state_dict()
+    assert all(torch.equal(v, expected[f'backbone.{k}']) for k, v in found.items())
+    levels = dict(neuron_cfg=dict(type='snndense.IntegerLIF', levels=8))
+    with pytest.warns(UserWarning, match='levels=8 .* published with levels=4'):
+        snndense.get_model('meta_sdt_t', checkpoint=path, **levels)
+    with pytest.raises(ValueError, match="arch='t'"):
+        snndense.get_model('meta_sdt_s', checkpoint=path)
