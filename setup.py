@@ -104,9 +104,11 @@ setup(
     # mmengine is missing on purpose: two distributions provide it, and requiring
     # one would install it over the other. The extras name each family.
     install_requires=[
-        'filelock',
-        'numpy',
+        'Jinja2',
         'Pillow',
+        'filelock',
+        'matplotlib',
+        'numpy',
         'safetensors',
         'spikingjelly>=2.0.0',
         'torch>=2.6',
