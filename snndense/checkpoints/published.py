@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Optional
@@ -209,9 +210,16 @@ def write_converted(published: Published, target: Path, source: Path) -> None:
 
             metadata = {'format': 'pt', BLOCK: json.dumps(block)}
             save_file(_unshared(published.state_dict), path, metadata)
+            path.chmod(_new_file_mode())  # safetensors lets nobody else read it
         else:
             meta = {BLOCK: block}
             torch.save(dict(state_dict=published.state_dict, meta=meta), path)
+
+
+def _new_file_mode() -> int:
+    umask = os.umask(0)  # can only be read by setting it
+    os.umask(umask)
+    return 0o666 & ~umask
 
 
 def _unshared(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:

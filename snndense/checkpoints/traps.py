@@ -116,7 +116,7 @@ def _family_notes(published: Published) -> Iterator[str]:
         )
     if published.family == 'spikformer':
         yield 'keys and shapes do not tell the number of attention heads (num_heads)'
-    if backbone.get('layer_scale_init_value'):
+    if backbone.get('layer_scale_init_value') and published.family != 'sdt_v3_large':
         yield 'the blocks have layer scales, as in the published segmentation backbone'
     if published.family == 'spiking_resformer':
         yield (

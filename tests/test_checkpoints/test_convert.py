@@ -133,6 +133,8 @@ def test_metadata_block(srb_weights, tmp_path):
     assert block['task'] == 'classifier' and block['source'] == source.name
     assert len(block['source_sha256']) == 64
     assert block['converter'].startswith('snndense ')
+    (tmp_path / 'any').touch()
+    assert target.stat().st_mode == (tmp_path / 'any').stat().st_mode
     # to the other format, keeping what is known of the source
     convert_checkpoint(target, tmp_path / 'ours.pth')
     again = torch.load(tmp_path / 'ours.pth', weights_only=True)

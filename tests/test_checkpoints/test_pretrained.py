@@ -79,6 +79,18 @@ def test_backbone(name, form, save, tmp_path):
     assert all(torch.equal(value, expected[key]) for key, value in found.items())
 
 
+def test_head(save):
+    pytest.importorskip('mmpretrain')
+    path = save('sdtv2_55m_kd')
+    cfg = load_published(path).parts['head']
+    found = initialise(cfg, path).state_dict()
+    expected = load_published(path).part_weights('head')
+    assert set(found) == set(expected)
+    assert all(torch.equal(value, expected[key]) for key, value in found.items())
+    with pytest.raises(ValueError, match='fc_kd.weight for one'):
+        initialise(dict(cfg, with_kd_head=False), path)
+
+
 def test_what_stays_behind_is_said(save, log):
     path = save('meta_sdt_srb_s_r4')
     cfg = dict(BACKBONES['meta_sdt_srb_s_r4'], out_indices=(0, 1, 2))
