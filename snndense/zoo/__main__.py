@@ -1,10 +1,11 @@
-"""Command line of the model zoo: ``python -m snndense.zoo list|show|check``."""
+"""Command line of the model zoo: ``python -m snndense.zoo list|table|show|check``."""
 
 import argparse
 import sys
 
 from snndense.utils import cli
 
+from .combined import combined_table
 from .entries import STATUSES, TASKS, find_entry, select
 from .report import describe_entry, list_entries
 
@@ -29,6 +30,10 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     table.add_argument(
         '--published', action='store_true', help='models with published weights'
+    )
+    commands.add_parser(
+        'table',
+        help='backbones by tasks: parameters, MACs and accuracy, in Markdown',
     )
     one = commands.add_parser('show', help='everything about one model')
     one.add_argument('name', help='name or path of a config, or its long name')
@@ -61,6 +66,11 @@ def show_table(args: argparse.Namespace) -> int:
     return 0
 
 
+def show_combined_table(args: argparse.Namespace) -> int:
+    print(combined_table())
+    return 0
+
+
 def show_entry(args: argparse.Namespace) -> int:
     print(describe_entry(find_entry(args.name)))
     return 0
@@ -74,7 +84,9 @@ def show_file(args: argparse.Namespace) -> int:
     return int(found.is_another_file)
 
 
-COMMANDS = dict(list=show_table, show=show_entry, check=show_file)
+COMMANDS = dict(
+    list=show_table, table=show_combined_table, show=show_entry, check=show_file
+)
 
 
 def main(arguments: list[str] | None = None) -> int:

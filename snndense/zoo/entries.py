@@ -77,6 +77,8 @@ class Entry:
         family (str): Collection that the model belongs to.
         paper (dict): ``Title`` and ``URL`` of the family's paper.
         parameters (int): Parameters of the whole model.
+        macs (int, optional): Multiply-accumulates of one time step for one picture, of
+            the size that the test pipeline of the config makes.
         training (dict): Data set, length and batch size of the training.
         results (tuple[Result]): Reported numbers.
         published (PublishedWeights, optional): Weights of the authors, if any.
@@ -88,6 +90,7 @@ class Entry:
     family: str
     paper: dict
     parameters: int
+    macs: Optional[int]
     training: dict
     results: tuple[Result, ...]
     published: Optional[PublishedWeights]
@@ -159,6 +162,7 @@ def _entry(data: dict, collection: dict) -> Entry:
         family=data['In Collection'],
         paper=collection['Paper'],
         parameters=training.pop('Parameters'),
+        macs=training.pop('MACs', None),
         training=training,
         results=tuple(
             _result(data['Name'], result) for result in data.get('Results', ())

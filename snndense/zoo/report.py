@@ -57,6 +57,8 @@ def describe_entry(entry: Entry) -> str:
         'paper': f'{entry.paper["Title"]}, {entry.paper["URL"]}',
         'parameters': f'{entry.parameters:,}',
     }
+    if entry.macs is not None:
+        fields['MACs'] = f'{entry.macs:,}, of one time step'
     fields.update({key.lower(): str(value) for key, value in entry.training.items()})
     sections = [format_fields(fields)]
     for result in entry.results:

@@ -18,7 +18,7 @@ from snndense.zoo.entries import STATUSES, zoo_root
 
 ROOT = Path(__file__).parents[2]
 HOSTS = dict(det='mmdet', seg='mmseg', cls='mmpretrain')
-TABLES = ('README.md', *(f'configs/{folder}/README.md' for folder in HOSTS))
+TABLES = tuple(f'configs/{folder}/README.md' for folder in HOSTS)
 # headers of the tables' columns, and the metrics that their cells hold
 METRICS = {
     'top-1': ('Top 1 Accuracy',),

@@ -1,0 +1,6 @@
+# As sdt_v2_55m_t4_imagenet.py, 31M: from the weights of one step
+_base_ = './sdt_v2_55m_t4_imagenet.py'
+
+model = dict(backbone=dict(arch='v2_31m'), head=dict(in_channels=480))
+
+load_from = 'work_dirs/sdt_v2_31m_imagenet/epoch_200.pth'
