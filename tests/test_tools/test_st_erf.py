@@ -182,7 +182,6 @@ def test_mixers_of_the_paper():
         ('meta_sdt_digits_det', 1),
         ('meta_sdt_t4_digits_det', 4),
         ('meta_sdt_kaiming_digits_det', 1),
-        ('meta_sdt_coco_det', 1),
     ):
         cfg = Config.fromfile(ROOT / f'configs/ablations/{name}.py')
         assert set(cfg.variants) == {'srb', 'mlpixer', 'conv'}
