@@ -1,6 +1,7 @@
 """Command line of the model zoo: ``python -m snndense.zoo list|table|show|check``."""
 
 import argparse
+import signal
 import sys
 
 from snndense.utils import cli
@@ -96,4 +97,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
+    if hasattr(signal, 'SIGPIPE'):  # `list | head` ends without a traceback
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.exit(main())

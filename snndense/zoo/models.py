@@ -74,11 +74,9 @@ def get_model(
             They have to fit completely. None: random weights.
         task (str, optional): What to return. Defaults to None.
 
-            - None: the backbone; ``model(images)`` is a tuple of feature maps. Of a
-              config, ``out_indices`` and ``out_mode`` are left at the backbone's
-              defaults.
-            - ``'cls'``: mmpretrain's classifier; ``model(images)`` are logits
-              ``(N, classes)``.
+            - None: the backbone; ``model(images)`` is a tuple of feature maps, with
+              the backbone's default ``out_indices`` and ``out_mode``.
+            - ``'cls'``: mmpretrain's classifier; ``model(images)`` are logits.
             - ``'det'``, ``'seg'``: mmdet's ``DetInferencer`` or mmseg's
               ``MMSegInferencer``, which take files and arrays.
         device (str | torch.device, optional): Where to put the model. Defaults to the
@@ -89,8 +87,7 @@ def get_model(
     Raises:
         FileNotFoundError: If there is no such checkpoint.
         ImportError: If the toolbox of the config is not installed.
-        ValueError: For an unknown name or task, a config of another task, or weights
-            of another model.
+        ValueError: For an unknown name, a config of another task, or other weights.
     """
     check_task(task)
     path = None if checkpoint is None else str(checkpoint)
