@@ -125,7 +125,8 @@ def test_neurons_of_neck_and_head(load_small, name):
         name.startswith('sdt_v2'),
         name.startswith(('meta_sdt_conv', 'sdt_v3')),
     )
-    is_binary = is_v2 or name.startswith(('spiking_resformer', 'spikformer'))
+    families = ('spiking_resformer', 'spikformer')
+    is_binary = is_v2 or (name.startswith(families) and name in ADE20K)
     neuron = LIF if is_binary else IntegerLIF
     found = [
         module

@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,12 +14,14 @@ COMMAND = [sys.executable, str(ROOT / 'tools/misc/demo.py')]
 ENV = {**os.environ, 'PYTHONPATH': str(ROOT), 'CUDA_VISIBLE_DEVICES': '-1'}
 
 
-def start(work_dir: Path, *flags: str) -> tuple[subprocess.Popen, Path]:
+def start(
+    work_dir: Path, *flags: str, task: str = 'det'
+) -> tuple[subprocess.Popen, Path]:
     """A quick demo in a process of its own, and the file of its output."""
     output = work_dir.parent / 'output.txt'
     with output.open('w') as file:
         process = subprocess.Popen(
-            [*COMMAND, '--quick', '--work-dir', str(work_dir), *flags],
+            [*COMMAND, task, '--quick', '--work-dir', str(work_dir), *flags],
             cwd=work_dir.parent,
             env=ENV,
             stdout=file,
@@ -74,6 +77,54 @@ def test_demo_does_not_mix_runs(killed_and_resumed):
     message = output.read_text()
     assert 'differs in randomness' in message and 'Traceback' not in message
     assert sorted(work_dir.rglob('*')) == before
+
+
+@pytest.mark.parametrize(
+    ('task', 'host', 'curves', 'rows', 'shape'),
+    [
+        (
+            'seg',
+            'mmseg',
+            'miou.png',
+            {'digits': 'mIoU', 'with background': 'mIoU'},
+            (512, 1024, 3),
+        ),
+        ('cls', 'mmpretrain', 'accuracy.png', {'digits': 'top-1'}, (512, 512, 3)),
+    ],
+)
+def test_demo_of_the_other_tasks(tmp_path, task, host, curves, rows, shape):
+    pytest.importorskip(host)
+    work_dir = tmp_path / 'results'
+    process, output = start(work_dir, '--num-pictures', '3', task=task)
+    assert process.wait() == 0, output.read_text()
+    table = output.read_text().rpartition('\n\n')[2]
+    for row, column in rows.items():
+        assert re.search(rf'^ +{column}$', table, re.MULTILINE)
+        (value,) = re.findall(rf'^{row} +([\d.]+)$', table, re.MULTILINE)
+        assert 0 <= float(value) <= 1
+    pictures = list((work_dir / 'predictions').iterdir())
+    assert len(pictures) == 3
+    for path in pictures:
+        assert cv2.imread(str(path)).shape == shape
+    for name in ('loss.png', curves):
+        assert cv2.imread(str(work_dir / name)).std() > 0
+
+
+def test_demo_refuses_the_config_of_another_task(tmp_path):
+    config = ROOT / 'configs/cls/meta_sdt_srb_digits.py'
+    process, output = start(tmp_path / 'results', '--config', str(config))
+    assert process.wait() == 1
+    message = output.read_text()
+    assert 'det trains configs of mmdet' in message and 'mmpretrain' in message
+    assert not (tmp_path / 'results').exists()
+
+
+def test_demo_refuses_other_data(tmp_path):
+    config = ROOT / 'configs/det/meta_sdt_srb_coco.py'
+    process, output = start(tmp_path / 'results', '--config', str(config))
+    assert process.wait() == 1
+    assert 'this config reads data/coco/' in output.read_text()
+    assert not (tmp_path / 'results').exists()
 
 
 def test_demo_help_names_the_defaults():

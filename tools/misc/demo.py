@@ -1,4 +1,4 @@
-"""Compose digit scenes, train a small spiking detector on them, show the result."""
+"""Compose digit scenes, train a small spiking model on them, show the result."""
 
 import argparse
 import os
@@ -10,24 +10,18 @@ from pathlib import Path
 # else runs there. Alone on the machine, this short spinning is as fast.
 os.environ.setdefault('GOMP_SPINCOUNT', '1000')
 
-import mmcv
-import torch
-from matplotlib.figure import Figure
-from mmdet.visualization import DetLocalVisualizer
 from mmengine.config import Config
-from mmengine.dataset import pseudo_collate
 from mmengine.runner import Runner
 
 from snndense.datasets import DigitScenesSettings, make_digit_scenes
 from snndense.engine import resume, run_config
+from snndense.engine.curves import plot_curves
+from snndense.engine.demo_tasks import DEMO_TASKS, Table
 from snndense.engine.scalars import read_scalars
 from snndense.utils import cli
 
 ROOT = Path(__file__).parents[2]
-PICTURE_SCALE = 4  # scenes are small, and drawn this many times larger
-SCORE_THR = 0.3
-METRICS = {'AP': 'mAP', 'AP50': 'mAP_50', 'AP75': 'mAP_75'}
-KINDS = {'boxes': 'bbox', 'masks': 'segm'}
+DATA_ROOT = 'data/digit_scenes'  # in the configs
 
 
 def parse_args() -> argparse.Namespace:
@@ -37,22 +31,29 @@ def parse_args() -> argparse.Namespace:
         'CUDA_VISIBLE_DEVICES=-1 hides it.'
     )
     parser.add_argument(
+        'task',
+        nargs='?',
+        choices=DEMO_TASKS,
+        default='det',
+        help='detection, segmentation or classification (default: %(default)s)',
+    )
+    parser.add_argument(
         '--config',
         type=Path,
-        default=ROOT / 'configs/det/meta_sdt_srb_digits.py',
-        help='detector to train on the digit scenes (default: %(default)s)',
+        help='model to train on the digit scenes (default: '
+        'configs/TASK/meta_sdt_srb_digits.py)',
     )
     parser.add_argument(
         '--work-dir',
         type=Path,
-        help='folder of the results (default: work_dirs/demo, with --quick '
-        'work_dirs/demo_quick)',
+        help='folder of the results (default: work_dirs/demo, demo_seg or demo_cls, '
+        'with --quick demo_quick and so on)',
     )
     parser.add_argument(
         '--data-root',
         type=Path,
         help='folder of the digit scenes, composed if missing (default: '
-        'data/digit_scenes, with --quick a small set in the work dir)',
+        f'{DATA_ROOT}, with --quick a small set in the work dir)',
     )
     parser.add_argument(
         '--seed', type=int, default=0, help='seed of the training (default: 0)'
@@ -67,14 +68,17 @@ def parse_args() -> argparse.Namespace:
         '--quick',
         action='store_true',
         help='take the same steps on a handful of scenes in about a minute, to see '
-        'that everything works; the detector learns nothing',
+        'that everything works; the model learns nothing',
     )
     args = parser.parse_args()
+    if args.config is None:
+        args.config = ROOT / f'configs/{args.task}/meta_sdt_srb_digits.py'
     if args.work_dir is None:
-        args.work_dir = Path('work_dirs/demo_quick' if args.quick else 'work_dirs/demo')
+        name = 'demo' if args.task == 'det' else f'demo_{args.task}'
+        args.work_dir = Path('work_dirs', f'{name}_quick' if args.quick else name)
     if args.data_root is None:
         small = args.work_dir / 'digit_scenes'
-        args.data_root = small if args.quick else Path('data/digit_scenes')
+        args.data_root = small if args.quick else Path(DATA_ROOT)
     if args.num_pictures < 1:
         parser.error(f'expected --num-pictures >= 1, but got {args.num_pictures}')
     return args
@@ -83,7 +87,9 @@ def parse_args() -> argparse.Namespace:
 def prepare_data(args: argparse.Namespace) -> None:
     settings = DigitScenesSettings()
     if args.quick:
-        settings = DigitScenesSettings(num_train=8, num_val=4, tasks=('det',))
+        settings = DigitScenesSettings(
+            num_train=8, num_val=4, singles_per_scene=1, tasks=(args.task,)
+        )
     try:
         made = make_digit_scenes(args.data_root, settings)
     except FileExistsError as error:
@@ -92,21 +98,54 @@ def prepare_data(args: argparse.Namespace) -> None:
 
 
 def load_config(args: argparse.Namespace) -> Config:
-    """The config with the folders and the seed of this run."""
+    """The config with the folders and the seed of this run.
+
+    Raises:
+        ValueError: If the config is for another task, or not for the digit scenes.
+    """
     cfg = cli.read_config(str(args.config))
-    coco = f'{args.data_root}/coco/'
-    for split in ('train', 'val', 'test'):
-        cfg[f'{split}_dataloader'].dataset.data_root = coco
-    for split in ('val', 'test'):
-        cfg[f'{split}_evaluator'].ann_file = f'{coco}annotations/instances_val.json'
+    scope = DEMO_TASKS[args.task].scope
+    if cfg.default_scope != scope:
+        raise ValueError(
+            f'{args.task} trains configs of {scope}, but {args.config} is one of '
+            f'{cfg.default_scope}; give the task in front: {", ".join(DEMO_TASKS)}'
+        )
+    use_data(cfg, args.data_root)
     cfg.work_dir = str(args.work_dir)
     cfg.randomness = dict(seed=args.seed)
     run_config.use_checkpoint_hook(cfg)
+    run_config.set_dataloaders(cfg)
     if args.quick:
-        cfg.train_dataloader.batch_size = 2
-        cfg.train_cfg.max_epochs = 2
-        cfg.default_hooks.logger.interval = 1
+        shorten(cfg)
     return cfg
+
+
+def use_data(cfg: Config, root: Path) -> None:
+    """Read the digit scenes below ``root``."""
+    for split in ('train', 'val', 'test'):
+        for owner, key in (
+            (cfg[f'{split}_dataloader'].dataset, 'data_root'),
+            (cfg.get(f'{split}_evaluator', {}), 'ann_file'),
+        ):
+            if key not in owner:
+                continue
+            if not owner[key].startswith(f'{DATA_ROOT}/'):
+                raise ValueError(
+                    f'the demo trains on the digit scenes, {DATA_ROOT}/ in its '
+                    f'configs, but this config reads {owner[key]}'
+                )
+            owner[key] = owner[key].replace(DATA_ROOT, str(root), 1)
+
+
+def shorten(cfg: Config) -> None:
+    """Train for a few iterations, with a checkpoint half-way."""
+    cfg.train_dataloader.batch_size = 2
+    cfg.default_hooks.logger.interval = 1
+    if cfg.train_cfg.get('max_iters'):
+        cfg.train_cfg.update(max_iters=8, val_interval=4)
+        cfg.default_hooks.checkpoint.interval = 4
+    else:
+        cfg.train_cfg.max_epochs = 2
 
 
 def check_work_dir(cfg: Config, args: argparse.Namespace) -> None:
@@ -137,79 +176,44 @@ def train(cfg: Config) -> Runner:
     return runner
 
 
-def plot(records: dict[int, dict], curves: dict[str, str], path: Path, **axes) -> None:
-    """Draw the logged values ``curves`` (key to label) over their steps."""
-    figure = Figure(figsize=(7, 4.5), layout='constrained')
-    axis = figure.add_subplot()
-    for key, label in curves.items():
-        axis.plot(list(records), [r[key] for r in records.values()], '.-', label=label)
-    axis.set(**axes)
-    axis.grid(alpha=0.3)
-    axis.legend()
-    figure.savefig(path, dpi=120)
-
-
-def draw_predictions(runner: Runner, count: int, folder: Path) -> None:
-    """Draw truth (left) and predictions (right) for the first validation pictures."""
-    dataset = runner.val_dataloader.dataset
-    visualizer = DetLocalVisualizer(alpha=0.5, line_width=2, text_color=(255, 255, 255))
-    visualizer.dataset_meta = dataset.metainfo
-    model = runner.model.eval()
-    for index in range(min(count, len(dataset))):
-        data = dataset[index]
-        sample = data['data_samples']
-        # masks and boxes are predicted for the enlarged picture, from the same pixels
-        shape = tuple(PICTURE_SCALE * side for side in sample.ori_shape)
-        scale = tuple(factor / PICTURE_SCALE for factor in sample.scale_factor)
-        sample.set_metainfo(dict(ori_shape=shape, scale_factor=scale))
-        sample.gt_instances.bboxes.rescale_((PICTURE_SCALE, PICTURE_SCALE))
-        sample.gt_instances.masks = sample.gt_instances.masks.resize(shape)
-        with torch.no_grad():
-            (result,) = model.test_step(pseudo_collate([data]))
-        image = mmcv.imread(sample.img_path, channel_order='rgb')
-        visualizer.add_datasample(
-            'prediction',
-            mmcv.imresize(image, shape[::-1], interpolation='bicubic'),
-            result,
-            pred_score_thr=SCORE_THR,
-            out_file=str(folder / f'{Path(sample.img_path).stem}.png'),
-        )
-
-
-def print_table(metrics: dict) -> None:
-    print('\n' + ' ' * 8 + ''.join(f'{name:>8}' for name in METRICS))
-    for kind, prefix in KINDS.items():
-        values = (metrics[f'coco/{prefix}_{key}'] for key in METRICS.values())
-        print(f'{kind:8}' + ''.join(f'{value:8.3f}' for value in values))
+def print_table(table: Table) -> None:
+    columns = next(iter(table.values()))
+    print('\n' + ' ' * 16 + ''.join(f'{column:>8}' for column in columns))
+    for row, cells in table.items():
+        print(f'{row:16}' + ''.join(f'{value:8.3f}' for value in cells.values()))
 
 
 def report(runner: Runner, args: argparse.Namespace) -> None:
+    task = DEMO_TASKS[args.task](runner.val_dataloader.dataset)
     training, validation = read_scalars(args.work_dir)
     losses = [key for key in next(iter(training.values())) if key.startswith('loss')]
-    plot(
-        training,
-        {key: key for key in losses},
+    plot_curves(
+        list(training),
+        {key: [record[key] for record in training.values()] for key in losses},
         args.work_dir / 'loss.png',
         xlabel='iteration',
         ylim=(0, None),
     )
-    plot(
-        validation,
+    tables = [task.table(record) for record in validation.values()]
+    plot_curves(
+        list(validation),
         {
-            f'coco/{prefix}_{METRICS[name]}': f'{kind}, {name}'
-            for kind, prefix in KINDS.items()
-            for name in ('AP50', 'AP')
+            f'{row}, {column}': [table[row][column] for table in tables]
+            for row, cells in tables[-1].items()
+            for column in cells
         },
-        args.work_dir / 'ap.png',
-        xlabel='epoch',
+        args.work_dir / task.curves,
+        xlabel='iteration' if runner.cfg.train_cfg.get('max_iters') else 'epoch',
         ylim=(0, 1),
     )
-    draw_predictions(runner, args.num_pictures, args.work_dir / 'predictions')
-    print_table(list(validation.values())[-1])
+    task.draw_predictions(
+        runner.model, args.num_pictures, args.work_dir / 'predictions'
+    )
+    print_table(tables[-1])
     logs = sorted(args.work_dir.glob('*/*.log'))
     for what, where in (
         ('predictions', 'predictions/'),
-        ('curves', 'loss.png, ap.png'),
+        ('curves', f'loss.png, {task.curves}'),
         ('checkpoint', (args.work_dir / 'last_checkpoint').read_text().split('/')[-1]),
         ('log', logs[-1].relative_to(args.work_dir)),
     ):
@@ -220,8 +224,8 @@ def main() -> None:
     args = parse_args()
     started = time.monotonic()
     with cli.short_errors():
-        prepare_data(args)
         cfg = load_config(args)
+        prepare_data(args)
         check_work_dir(cfg, args)
     report(train(cfg), args)
     minutes, seconds = divmod(round(time.monotonic() - started), 60)

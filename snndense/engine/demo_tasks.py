@@ -1,0 +1,168 @@
+"""What the demo shows of a detector, a segmentor and a classifier."""
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+import mmcv
+import numpy as np
+import torch
+from mmengine.dataset import BaseDataset, pseudo_collate
+from mmengine.model import BaseModel
+from mmengine.structures import BaseDataElement
+
+PICTURE_SCALE = 4  # scenes are small, and drawn this many times larger
+SCORE_THR = 0.3
+Table = dict[str, dict[str, float]]
+
+
+class DemoTask(ABC):
+    """A task on the digit scenes: its metrics, and how to draw a result.
+
+    Args:
+        dataset (BaseDataset): The validation set.
+
+    Attributes:
+        scope (str): Toolbox of its configs.
+        metrics (dict): Rows and columns of the table of results, and the key that
+            each value is logged under.
+        percent (bool): Whether the values are logged in percent.
+        curves (str): Name of the picture with the metrics over the training.
+    """
+
+    scope: str
+    metrics: dict[str, dict[str, str]]
+    percent = True
+    curves: str
+
+    def __init__(self, dataset: BaseDataset) -> None:
+        self.dataset = dataset
+        self.visualizer = self.build_visualizer()
+        self.visualizer.dataset_meta = dataset.metainfo
+
+    @abstractmethod
+    def build_visualizer(self):
+        """The toolbox's visualizer."""
+
+    @abstractmethod
+    def enlarge(self, sample: BaseDataElement) -> None:
+        """Let a sample be predicted and drawn for the enlarged picture."""
+
+    @abstractmethod
+    def draw(self, image: np.ndarray, result: BaseDataElement, path: Path) -> None:
+        """Draw truth and prediction on the enlarged picture and write it."""
+
+    def picks(self, count: int) -> list[int]:
+        """Which validation pictures to draw."""
+        return list(range(min(count, len(self.dataset))))
+
+    def draw_predictions(self, model: BaseModel, count: int, folder: Path) -> None:
+        """Predict for ``count`` validation pictures and draw them."""
+        model.eval()
+        for index in self.picks(count):
+            data = self.dataset[index]
+            self.enlarge(data['data_samples'])
+            with torch.no_grad():
+                (result,) = model.test_step(pseudo_collate([data]))
+            source = Path(self.dataset.get_data_info(index)['img_path'])
+            image = mmcv.imread(source, channel_order='rgb')
+            image = mmcv.imrescale(image, PICTURE_SCALE, interpolation='bicubic')
+            self.draw(image, result, folder / f'{source.stem}.png')
+
+    def table(self, record: dict) -> Table:
+        """Rows and columns of a logged validation, as fractions of 1."""
+        scale = 0.01 if self.percent else 1.0
+        return {
+            row: {column: scale * record[key] for column, key in columns.items()}
+            for row, columns in self.metrics.items()
+        }
+
+
+class DetectionDemo(DemoTask):
+    """Boxes and masks: truth on the left, predictions on the right."""
+
+    scope = 'mmdet'
+    metrics = {
+        row: {
+            'AP': f'coco/{kind}_mAP',
+            'AP50': f'coco/{kind}_mAP_50',
+            'AP75': f'coco/{kind}_mAP_75',
+        }
+        for row, kind in (('boxes', 'bbox'), ('masks', 'segm'))
+    }
+    percent = False
+    curves = 'ap.png'
+
+    def build_visualizer(self):
+        from mmdet.visualization import DetLocalVisualizer
+
+        return DetLocalVisualizer(alpha=0.5, line_width=2, text_color=(255, 255, 255))
+
+    def enlarge(self, sample: BaseDataElement) -> None:
+        # masks and boxes are predicted for the enlarged picture, from the same pixels
+        shape = tuple(PICTURE_SCALE * side for side in sample.ori_shape)
+        scale = tuple(factor / PICTURE_SCALE for factor in sample.scale_factor)
+        sample.set_metainfo(dict(ori_shape=shape, scale_factor=scale))
+        sample.gt_instances.bboxes.rescale_((PICTURE_SCALE, PICTURE_SCALE))
+        sample.gt_instances.masks = sample.gt_instances.masks.resize(shape)
+
+    def draw(self, image: np.ndarray, result: BaseDataElement, path: Path) -> None:
+        self.visualizer.add_datasample(
+            'prediction', image, result, pred_score_thr=SCORE_THR, out_file=str(path)
+        )
+
+
+class SegmentationDemo(DemoTask):
+    """The class of every pixel: truth on the left, predictions on the right."""
+
+    scope = 'mmseg'
+    metrics = {
+        'digits': {'mIoU': 'mIoU_foreground'},
+        'with background': {'mIoU': 'mIoU'},
+    }
+    curves = 'miou.png'
+
+    def build_visualizer(self):
+        from mmseg.visualization import SegLocalVisualizer
+
+        return SegLocalVisualizer(alpha=0.6)
+
+    def enlarge(self, sample: BaseDataElement) -> None:
+        # logits are resized to the enlarged picture
+        shape = tuple(PICTURE_SCALE * side for side in sample.ori_shape)
+        sample.set_metainfo(dict(ori_shape=shape))
+        labels = sample.gt_sem_seg.data
+        for axis in (-2, -1):
+            labels = labels.repeat_interleave(PICTURE_SCALE, axis)
+        sample.set_data(dict(gt_sem_seg=type(sample.gt_sem_seg)(data=labels)))
+
+    def draw(self, image: np.ndarray, result: BaseDataElement, path: Path) -> None:
+        self.visualizer.add_datasample('prediction', image, result, out_file=str(path))
+
+
+class ClassificationDemo(DemoTask):
+    """The most likely class, and the true one, written on the picture."""
+
+    scope = 'mmpretrain'
+    metrics = {'digits': {'top-1': 'accuracy/top1'}}
+    curves = 'accuracy.png'
+
+    def build_visualizer(self):
+        from mmpretrain.visualization import UniversalVisualizer
+
+        return UniversalVisualizer()
+
+    def enlarge(self, sample: BaseDataElement) -> None:
+        """A class has no place in the picture."""
+
+    def picks(self, count: int) -> list[int]:
+        # pictures come class by class
+        count = min(count, len(self.dataset))
+        return [index * len(self.dataset) // count for index in range(count)]
+
+    def draw(self, image: np.ndarray, result: BaseDataElement, path: Path) -> None:
+        self.visualizer.visualize_cls(image, result, out_file=str(path))
+
+
+DEMO_TASKS: dict[str, type[DemoTask]] = dict(
+    det=DetectionDemo, seg=SegmentationDemo, cls=ClassificationDemo
+)
