@@ -31,7 +31,7 @@ model = dict(
     ),
 )
 
-max_iters = 2100
+max_iters = 1800
 train_cfg = dict(max_iters=max_iters, val_interval=300)
 optim_wrapper = dict(
     _delete_=True,
