@@ -228,11 +228,15 @@ def test_make_passes_options_on():
     options = ['TEST_ARGS=-k neurons', 'DEMO_ARGS=--quick', 'VENV=some where']
     result = subprocess.run([*command, *options], capture_output=True, text=True)
     assert "'some where/bin/python' -m pytest -k neurons" in result.stdout
-    assert "'some where/bin/python' tools/misc/demo.py --quick" in result.stdout
+    assert "'some where/bin/python' tools/misc/demo.py det --quick" in result.stdout
 
 
-def test_ci_runs_lint_tests_and_demo():
+def test_ci_runs_lint_tests_and_demos():
     script = ROOT / '.ci' / 'run'
     assert os.access(script, os.X_OK)
-    commands = re.findall(r'^make (\w+)', script.read_text(), re.MULTILINE)
-    assert commands == ['lint', 'test', 'demo']
+    commands = re.findall(r'^(make|for) ([^;\n]+)', script.read_text(), re.MULTILINE)
+    assert commands == [
+        ('make', 'lint'),
+        ('make', 'test'),
+        ('for', 'demo in demo demo-seg demo-cls'),
+    ]

@@ -35,7 +35,7 @@ model = dict(
 # small batches: many short steps learn more than half as many of 32 pictures
 train_dataloader = dict(batch_size=16)
 max_epochs = 3  # x 600 iterations
-warmup_iters = 100
+warmup_epochs = 1
 train_cfg = dict(by_epoch=True, max_epochs=max_epochs, val_interval=1)
 val_cfg = dict()
 test_cfg = dict()
@@ -47,11 +47,17 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=10),
 )
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=warmup_iters),
+    dict(
+        type='LinearLR',
+        start_factor=0.003,
+        by_epoch=True,
+        end=warmup_epochs,
+        convert_to_iter_based=True,
+    ),
     dict(
         type='CosineAnnealingLR',
         by_epoch=True,
-        begin=0,
+        begin=warmup_epochs,
         end=max_epochs,
         convert_to_iter_based=True,
         eta_min=1e-5,
