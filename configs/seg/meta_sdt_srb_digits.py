@@ -31,8 +31,8 @@ model = dict(
     ),
 )
 
-max_iters = 1800
-train_cfg = dict(max_iters=max_iters, val_interval=300)
+max_iters = 3000
+train_cfg = dict(max_iters=max_iters, val_interval=500)
 optim_wrapper = dict(
     _delete_=True,
     type='OptimWrapper',
@@ -51,6 +51,6 @@ param_scheduler = [
     ),
 ]
 default_hooks = dict(
-    logger=dict(interval=10), checkpoint=dict(interval=300, max_keep_ckpts=1)
+    logger=dict(interval=10), checkpoint=dict(interval=500, max_keep_ckpts=1)
 )
 auto_scale_lr = dict(base_batch_size=8)

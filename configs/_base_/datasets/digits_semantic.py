@@ -26,7 +26,10 @@ image_size = (128, 128)
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations'),
-    dict(type='Resize', scale=image_size, keep_ratio=True),
+    dict(
+        type='RandomResize', scale=image_size, ratio_range=(0.9, 1.3), keep_ratio=True
+    ),
+    dict(type='RandomCrop', crop_size=image_size),
     dict(type='PackSegInputs'),
 ]
 test_pipeline = [
