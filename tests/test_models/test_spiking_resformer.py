@@ -87,6 +87,36 @@ def test_blocks_equal_the_whole_map(neuron, block_bytes, monkeypatch):
         torch.testing.assert_close(blocked.eval()(x), plain.eval()(x))
 
 
+@pytest.mark.parametrize(
+    'neuron_cfg',
+    (
+        dict(type='LIF'),
+        dict(type='LIF', tau=3.0, decay_input=False, v_threshold=0.7),
+        dict(type='LIF', v_reset=None),
+        dict(type='LIF', v_reset=-0.5),
+        dict(type='PLIF', init_tau=1.5),
+        dict(type='PLIF', decay_input=False),
+        dict(type='IF'),
+    ),
+    ids=lambda cfg: '-'.join(map(str, cfg.values())),
+)
+@pytest.mark.parametrize('block_bytes', (1, 3000))
+def test_evaluation_equals_what_a_hook_on_the_neuron_sees(
+    neuron_cfg, block_bytes, monkeypatch
+):
+    monkeypatch.setitem(spiking_resformer_attention.BLOCK_BYTES, 'cpu', block_bytes)
+    monkeypatch.setattr(spiking_resformer_attention, 'MIN_ROWS', 5)
+    dssa = make_trained_dssa(neuron_cfg=neuron_cfg).double()
+    x, seen = membranes().double(), []
+    with torch.no_grad():
+        out = dssa(x)
+        # then the neuron is run as a module, on all steps of a block
+        dssa.attn_neuron.register_forward_hook(lambda m, x, y: seen.append(y.sum()))
+        expected = dssa(x)
+    assert sum(seen) > 0 and expected.count_nonzero() > 0
+    torch.testing.assert_close(out, expected, rtol=0, atol=1e-12)
+
+
 def test_only_a_block_of_the_map_exists(monkeypatch):
     rows, patches = 7, 20
     row_bytes = 3 * patches * 4  # T, float32

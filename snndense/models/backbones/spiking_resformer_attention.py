@@ -4,9 +4,11 @@ Source: https://arxiv.org/abs/2403.14302. A neuron sits between the two products
 of this attention, so they cannot be re-associated and the map between them has to
 exist. But that neuron is elementwise, so a row of the map (one query token) is
 independent of all others: the map is computed, fired and consumed in blocks of
-rows, in the forward and again in the backward pass, with equal results.
+rows, in the forward and again in the backward pass, with equal results. Where nothing
+learns, on a CPU, the charge of the neuron is left to the first product.
 """
 
+import math
 from collections.abc import Iterator
 from typing import Optional
 
@@ -16,6 +18,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
 from ..layers import (
+    BinaryNeuron,
     FiringRate,
     SpikeConv,
     SpikingNeuron,
@@ -104,9 +107,50 @@ class _BlockedAttention(torch.autograd.Function):
         return None, grad_q, grad_k, grad_v, *grad_parameters
 
 
+def stepwise_attention(q: Tensor, k: Tensor, v: Tensor, neuron: BinaryNeuron) -> Tensor:
+    """:func:`blocked_attention` without gradients, one step of a block at a time.
+
+    ``h[t] = a v[t-1] + b q^T k`` is one call of ``baddbmm``: the currents are never
+    written, and a block holds one step instead of T.
+    """
+    keep, gain = neuron.charge_weights()
+    out, v_rows, memory = torch.empty_like(q), v.mT.contiguous(), None
+    for groups, rows in map_blocks(q[:1], k[:1]):
+        shape = (*q[0, groups, 0, rows].shape, k.shape[3])
+        if memory is None:  # the first block is the largest
+            memory = q.new_empty(2, math.prod(shape))
+        h, spikes = (x[: math.prod(shape)].view(shape) for x in memory)
+        for t in range(len(q)):
+            q_rows = q[t, groups, :, rows].mT
+            torch.baddbmm(
+                h, q_rows, k[t, groups], beta=keep if t else 0, alpha=gain, out=h
+            )
+            torch.ge(h, neuron.v_threshold, out=spikes)
+            out[t, groups, :, rows] = (spikes @ v_rows[t, groups]).mT
+            h.addcmul_(spikes, h, value=-1)  # 0 after a spike
+    return out
+
+
+def _is_stepwise(neuron: SpikingNeuron, *operands: Tensor) -> bool:
+    """Whether nothing learns, nobody looks at the neuron, and it allows for it."""
+    learns = torch.is_grad_enabled() and any(
+        x.requires_grad for x in (*operands, *neuron.parameters())
+    )
+    return (
+        isinstance(neuron, BinaryNeuron)
+        and not (neuron.training or learns)
+        and not (neuron._forward_hooks or neuron._forward_pre_hooks)
+        and neuron.virtual_steps == 1
+        and neuron.charge_weights() is not None
+        and all(x.device.type == 'cpu' for x in operands)
+        and neuron.membrane_dtype(operands[0]) == operands[0].dtype
+        and not (torch.compiler.is_compiling() or torch.jit.is_tracing())
+    )
+
+
 def blocked_attention(
     q: Tensor, k: Tensor, v: Tensor, neuron: SpikingNeuron
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Optional[Tensor]]:
     """``neuron(q^T k) v`` with the map between the products in blocks only.
 
     Args:
@@ -116,18 +160,19 @@ def blocked_attention(
         neuron (SpikingNeuron): Neuron on the map, of T steps.
 
     Returns:
-        tuple[Tensor, Tensor]: Result ``(T, G, d, N)``, and the number of spikes of
-        every group, ``(G,)``.
+        tuple[Tensor, Tensor | None]: Result ``(T, G, d, N)``, and in training the
+        number of spikes of every group, ``(G,)``.
     """
     # both passes then compute alike, whatever autocast does around them
     if torch.is_autocast_enabled(q.device.type):
         dtype = torch.get_autocast_dtype(q.device.type)
     else:
         dtype = torch.promote_types(q.dtype, k.dtype)
+    q, k, v = q.to(dtype), k.to(dtype), v.to(dtype)
+    if _is_stepwise(neuron, q, k, v):
+        return stepwise_attention(q, k, v, neuron), None
     parameters = [p for p in neuron.parameters() if p.requires_grad]
-    return _BlockedAttention.apply(
-        neuron, q.to(dtype), k.to(dtype), v.to(dtype), *parameters
-    )
+    return _BlockedAttention.apply(neuron, q, k, v, *parameters)
 
 
 class DSSA(nn.Module):
@@ -209,8 +254,10 @@ class DSSA(nn.Module):
         y = self._scale(y, self.attn_rate, self.num_tokens or num_patches)
         return self.proj(y.reshape(x.shape))
 
-    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """``attn_neuron(q^T k) v``, and the spikes of every group of the map."""
+    def attend(
+        self, q: Tensor, k: Tensor, v: Tensor
+    ) -> tuple[Tensor, Optional[Tensor]]:
+        """``attn_neuron(q^T k) v``, and in training the spikes of every group."""
         k, v = hold(k, self.virtual_steps), hold(v, self.virtual_steps)
         with spikes_in_bytes(q, self.neuron):
             return blocked_attention(q, k, v, self.attn_neuron)

@@ -5,7 +5,7 @@ from .drop_path import DropPath
 from .exporting import is_exporting
 from .firing_rate import FiringRate
 from .integer_neuron import IntegerLIF
-from .neurons import IF, LIF, PLIF, SpikingNeuron, build_neuron
+from .neurons import IF, LIF, PLIF, BinaryNeuron, SpikingNeuron, build_neuron
 from .presynaptic import fire_before
 from .spike_storage import spikes_in_bytes
 from .time import fold_time, mean_over_time, repeat_time, unfold_time
@@ -15,6 +15,7 @@ __all__ = [
     'IF',
     'LIF',
     'PLIF',
+    'BinaryNeuron',
     'DropPath',
     'FiringRate',
     'IntegerLIF',

@@ -154,6 +154,20 @@ class BinaryNeuron(SpikingNeuron):
         """Write the spikes of ``integrate`` to ``out``; nothing learns from it."""
         out.copy_(self.integrate(x_seq)[0])
 
+    def charge_weights(self) -> Optional[tuple[float, float]]:
+        """``(a, b)`` of ``h[t] = a * v[t-1] + b * x[t]``, with a reset to 0.
+
+        None if the neuron does not integrate in this way.
+        """
+        return None
+
+    def _weights_of_decay(
+        self, decay: float, decay_input: bool
+    ) -> Optional[tuple[float, float]]:
+        if self.v_reset != 0:
+            return None
+        return 1 - decay, decay if decay_input else 1.0
+
 
 class _FireInChunks(torch.autograd.Function):
     """``neuron.integrate`` on a CPU, piece by piece: neurons are independent.
@@ -247,6 +261,9 @@ class LIF(BinaryNeuron):
             torch.ge(v, self.v_threshold, out=spikes)
             v.addcmul_(spikes, v, value=-1)  # 0 after a spike
 
+    def charge_weights(self) -> Optional[tuple[float, float]]:
+        return self._weights_of_decay(1 / self.tau, self.decay_input)
+
     def extra_repr(self) -> str:
         return f'{super().extra_repr()}, tau={self.tau}'
 
@@ -284,6 +301,9 @@ class PLIF(BinaryNeuron):
             self.detach_reset,
         )[:2]
 
+    def charge_weights(self) -> Optional[tuple[float, float]]:
+        return self._weights_of_decay(self.w.sigmoid().item(), self.decay_input)
+
 
 @MODELS.register_module()
 class IF(BinaryNeuron):
@@ -302,6 +322,9 @@ class IF(BinaryNeuron):
             self.surrogate_function,
             self.detach_reset,
         )[:2]
+
+    def charge_weights(self) -> Optional[tuple[float, float]]:
+        return self._weights_of_decay(0.0, False)
 
 
 def build_neuron(neuron_cfg: dict, time_steps: int = 1, **overrides) -> SpikingNeuron:
