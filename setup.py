@@ -99,7 +99,7 @@ setup(
         'Topic :: Scientific/Engineering :: Artificial Intelligence',
     ],
     packages=find_packages(include=['snndense', 'snndense.*']),
-    package_data={'snndense.engine': ['report.html']},
+    package_data={'snndense.studies': ['report.html']},
     python_requires='>=3.11',
     # mmengine is missing on purpose: two distributions provide it, and requiring
     # one would install it over the other. The extras name each family.

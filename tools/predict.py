@@ -9,9 +9,9 @@ from mmengine.device import get_device
 from mmengine.utils import ProgressBar
 
 from snndense.engine.data_checks import find_damage
-from snndense.engine.measuring import check_device, find_images
 from snndense.engine.predictors import PREDICTORS, Predictor, write_prediction
 from snndense.engine.preflight import check_model
+from snndense.studies.measuring import check_device, find_images
 from snndense.utils import cli
 from snndense.utils.files import check_new_folder
 

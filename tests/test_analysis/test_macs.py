@@ -5,11 +5,11 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from snndense.analysis import count_macs, model_macs
-from snndense.engine.measuring import load_model
 from snndense.models.backbones.lsformer_attention import LSSSA
 from snndense.models.backbones.meta_sdt_attention import RepConv
 from snndense.models.backbones.sdt_v3_large import PointwisePair
 from snndense.models.layers.counting import MERGED
+from snndense.studies.measuring import load_model
 
 
 def layers(report) -> dict[str, int]:

@@ -10,9 +10,9 @@ from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from PIL import Image
 from torch import nn
 
-from snndense.engine import report
-from snndense.engine.report_page import Bar, Bars, Page, Section, Table, Tile
-from snndense.engine.report_pictures import plot_predictions
+from snndense.studies import report
+from snndense.studies.report_page import Bar, Bars, Page, Section, Table, Tile
+from snndense.studies.report_pictures import plot_predictions
 from snndense.utils.benchmark import Measurement
 from snndense.utils.tables import format_count
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from snndense.engine.step_comparison import compare_steps
+from snndense.studies.step_comparison import compare_steps
 from snndense.utils import cli
 
 COMPARE = 'analysis_tools/compare_time_steps.py'

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from snndense.analysis.macs import model_macs
-from snndense.engine.measuring import default_shape, load_model
+from snndense.studies.measuring import default_shape, load_model
 from snndense.zoo import find_entry, load_zoo
 from snndense.zoo.combined import backbones, combined_table
 

@@ -17,16 +17,16 @@ from pathlib import Path
 from mmengine.config import DictAction
 from mmengine.utils import ProgressBar
 
-from snndense.engine import erf_models
-from snndense.engine.ablation import Experiment, Run, plan_runs, read_experiment
-from snndense.engine.erf_comparison import (
+from snndense.studies import erf_models
+from snndense.studies.ablation import Experiment, Run, plan_runs, read_experiment
+from snndense.studies.erf_comparison import (
     Measured,
     format_tables,
     group_runs,
     last_checkpoint,
     measure_run,
 )
-from snndense.engine.erf_comparison_plot import LABELS, plot_comparison
+from snndense.studies.erf_comparison_plot import LABELS, plot_comparison
 from snndense.utils import cli
 from snndense.utils.files import complete_file, complete_folder
 

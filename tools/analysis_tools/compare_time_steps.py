@@ -24,7 +24,7 @@ from dataclasses import asdict
 import mmengine
 from mmengine.device import get_device
 
-from snndense.engine.step_comparison import StepResult, compare_steps
+from snndense.studies.step_comparison import StepResult, compare_steps
 from snndense.utils import cli
 from snndense.utils.files import complete_file
 from snndense.utils.tables import format_table

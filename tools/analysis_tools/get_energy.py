@@ -30,7 +30,7 @@ from snndense.analysis.energy_report import (
     plot_energy,
     write_energy_csv,
 )
-from snndense.engine.measuring import prepare
+from snndense.studies.measuring import prepare
 from snndense.utils import cli
 from snndense.utils.files import complete_file
 

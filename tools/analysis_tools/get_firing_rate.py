@@ -18,7 +18,7 @@ from mmengine.utils import ProgressBar
 
 from snndense.analysis.firing import FiringReport, measure_firing, write_firing_csv
 from snndense.analysis.firing_plots import plot_firing
-from snndense.engine.measuring import prepare
+from snndense.studies.measuring import prepare
 from snndense.utils import cli
 from snndense.utils.files import complete_file
 from snndense.utils.tables import format_table

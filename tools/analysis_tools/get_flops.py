@@ -19,7 +19,7 @@ from mmengine.config import Config
 from mmengine.utils import ProgressBar
 
 from snndense.analysis.macs import MacReport, batch_macs, model_macs
-from snndense.engine.measuring import default_shape, get_backbone, load_model, prepare
+from snndense.studies.measuring import default_shape, get_backbone, load_model, prepare
 from snndense.utils import cli
 from snndense.utils.files import complete_file
 from snndense.utils.tables import format_count, format_table, write_csv

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import mmengine
 
-from snndense.engine import preflight, report
+from snndense.engine import preflight
+from snndense.studies import report
 from snndense.utils import cli
 
 PAGE = 'index.html'

@@ -31,7 +31,7 @@ from snndense.analysis.st_erf_files import (
     write_arrays,
     write_statistics,
 )
-from snndense.engine import erf_models
+from snndense.studies import erf_models
 from snndense.utils import cli
 from snndense.utils.files import complete_folder
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mmengine.config import DictAction
 
-from snndense.engine import ablation, ablation_report, job_queue
+from snndense.studies import ablation, ablation_report, job_queue
 from snndense.utils import cli
 
 TOOLS = Path(__file__).parents[1]

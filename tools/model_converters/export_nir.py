@@ -14,9 +14,9 @@ from mmengine.config import Config
 from mmengine.registry import MODELS
 from torch import nn
 
-from snndense.engine.measuring import default_shape, get_backbone, load_model
 from snndense.export.nir import DT, TOLERANCE, export_nir
 from snndense.export.parts import ExportedPart
+from snndense.studies.measuring import default_shape, get_backbone, load_model
 from snndense.utils import cli
 
 

@@ -17,10 +17,10 @@ from pathlib import Path
 from mmengine.config import Config
 from torch import nn
 
-from snndense.engine.measuring import default_shape, load_model
 from snndense.export.onnx import OPSET, TOLERANCE, OutputCheck, export_onnx
 from snndense.export.parts import PARTS, ExportedPart
 from snndense.models.time_steps import get_steps, set_steps
+from snndense.studies.measuring import default_shape, load_model
 from snndense.utils import cli
 from snndense.utils.tables import format_table
 from snndense.version import __version__

@@ -29,7 +29,7 @@ def plot_comparison(conditions: Conditions, statistic: str) -> Figure:
 
     Args:
         conditions (Conditions): Of
-            :func:`~snndense.engine.erf_comparison.group_runs`.
+            :func:`~snndense.studies.erf_comparison.group_runs`.
         statistic (str): Which one, a key of ``LABELS``.
     """
     some = next(iter(conditions.values()))

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from snndense.engine import preflight
-from snndense.engine.ablation import read_experiment
 from snndense.models.backbones.lsformer_attention import LSSSA, SSA
 from snndense.models.backbones.lsformer_pooling import SPooling
+from snndense.studies.ablation import read_experiment
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 EXPERIMENTS = sorted((ROOT / 'configs/ablations').glob('*.py'))
 
 

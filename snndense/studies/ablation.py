@@ -12,15 +12,15 @@ from typing import Optional
 import torch
 from mmengine.config import Config
 
+from snndense.engine import preflight
+from snndense.engine.resume import find_resumable
+from snndense.engine.run_config import different_keys
+from snndense.engine.scalars import read_scalars
 from snndense.utils.cli import read_config
 from snndense.utils.files import complete_file
 from snndense.version import __version__
 
-from . import preflight
 from .job_queue import Processes, only_one, work_off
-from .resume import find_resumable
-from .run_config import different_keys
-from .scalars import read_scalars
 
 LOG_LINES = 15  # shown of a failed run
 
@@ -315,7 +315,7 @@ def train_runs(
         runs (Sequence[Run]): Of :func:`plan_runs`.
         work_dir (str | Path): Their common folder.
         environments (Sequence[dict]): Of
-            :func:`~snndense.engine.job_queue.job_environments`.
+            :func:`~snndense.studies.job_queue.job_environments`.
         train, test: See :class:`Trainer`.
 
     Returns:

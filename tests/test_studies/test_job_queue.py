@@ -8,7 +8,7 @@ from threading import Timer
 
 import pytest
 
-from snndense.engine import job_queue
+from snndense.studies import job_queue
 
 
 def test_interrupt_ends_the_processes_and_starts_no_more(tmp_path):

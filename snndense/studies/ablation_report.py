@@ -15,12 +15,12 @@ def summarize(experiment: Experiment, runs: Sequence[Run]) -> dict:
 
     Args:
         experiment (Experiment): What is compared.
-        runs (Sequence[Run]): Of :func:`~snndense.engine.ablation.plan_runs`.
+        runs (Sequence[Run]): Of :func:`~snndense.studies.ablation.plan_runs`.
 
     Returns:
         dict: ``experiment``, ``metrics`` (names and what they are in the log), and
         ``variants``: of each its ``config``, ``cfg_options``, ``parameters``,
-        ``runs`` (see :meth:`~snndense.engine.ablation.Run.result`), and the ``mean``
+        ``runs`` (see :meth:`~snndense.studies.ablation.Run.result`), and the ``mean``
         and sample standard deviation ``std`` of every metric over them; None for
         those of too few runs.
     """

@@ -12,10 +12,10 @@ from torch import Tensor
 from snndense.analysis.firing import measure_firing
 from snndense.analysis.st_erf import st_erf
 from snndense.analysis.st_erf_stats import describe
+from snndense.engine.resume import find_resumable
 
 from .ablation import Experiment, Run
 from .erf_models import build_for_erf, calibrate_norms
-from .resume import find_resumable
 
 STATES = ('untrained', 'trained')
 

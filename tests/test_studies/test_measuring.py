@@ -6,7 +6,7 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
-from snndense.engine.measuring import (
+from snndense.studies.measuring import (
     check_device,
     data_batches,
     default_shape,

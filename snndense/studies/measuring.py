@@ -22,10 +22,9 @@ from snndense.checkpoints.loading import (
     get_state_dict,
     read_checkpoint,
 )
-
-from .data_checks import build_datasets, check_paths
-from .preflight import build_model
-from .run_config import set_dataloaders
+from snndense.engine.data_checks import build_datasets, check_paths
+from snndense.engine.preflight import build_model
+from snndense.engine.run_config import set_dataloaders
 
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.ppm', '.pgm')
 PHASES = ('test', 'val')

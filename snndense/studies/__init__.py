@@ -1,0 +1,1 @@
+"""Measurements, comparisons and reports of the models of configs."""
