@@ -66,6 +66,12 @@ def add_measurement(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def read_measurement(args: argparse.Namespace) -> dict:
+    """What :func:`add_measurement` got, for ``snndense.studies.measuring.prepare``."""
+    names = ('checkpoint', 'images', 'num_images', 'batch_size', 'part', 'device')
+    return {name: getattr(args, name) for name in names}
+
+
 def add_launcher(parser: argparse.ArgumentParser) -> None:
     """Add ``--launcher`` and ``--local_rank``, for distributed runs."""
     parser.add_argument(

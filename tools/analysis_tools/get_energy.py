@@ -79,15 +79,7 @@ def main() -> None:
     with cli.short_errors():
         table = get_table(args.table)
         cfg = cli.read_config(args.config, args.cfg_options)
-        model, batches = prepare(
-            cfg,
-            args.checkpoint,
-            args.images,
-            part=args.part,
-            num_images=args.num_images,
-            batch_size=args.batch_size,
-            device=args.device,
-        )
+        model, batches = prepare(cfg, **cli.read_measurement(args))
     progress = ProgressBar(len(batches), file=sys.stderr)
     with cli.short_errors(), cli.named_image_errors():
         report = measure_energy(

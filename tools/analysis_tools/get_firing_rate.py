@@ -85,15 +85,7 @@ def main() -> None:
     args = parse_args()
     with cli.short_errors():
         cfg = cli.read_config(args.config, args.cfg_options)
-        model, batches = prepare(
-            cfg,
-            args.checkpoint,
-            args.images,
-            part=args.part,
-            num_images=args.num_images,
-            batch_size=args.batch_size,
-            device=args.device,
-        )
+        model, batches = prepare(cfg, **cli.read_measurement(args))
     progress = ProgressBar(len(batches), file=sys.stderr)
     with cli.short_errors(), cli.named_image_errors():
         report = measure_firing(model, batches, on_batch=progress.update)
