@@ -133,6 +133,9 @@ def stepwise_attention(q: Tensor, k: Tensor, v: Tensor, neuron: BinaryNeuron) ->
 
 def _is_stepwise(neuron: SpikingNeuron, *operands: Tensor) -> bool:
     """Whether nothing learns, nobody looks at the neuron, and it allows for it."""
+    # first: the weights of a learned charge are numbers, which no graph has
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return False
     learns = torch.is_grad_enabled() and any(
         x.requires_grad for x in (*operands, *neuron.parameters())
     )
@@ -141,10 +144,9 @@ def _is_stepwise(neuron: SpikingNeuron, *operands: Tensor) -> bool:
         and not (neuron.training or learns)
         and not (neuron._forward_hooks or neuron._forward_pre_hooks)
         and neuron.virtual_steps == 1
-        and neuron.charge_weights() is not None
         and all(x.device.type == 'cpu' for x in operands)
         and neuron.membrane_dtype(operands[0]) == operands[0].dtype
-        and not (torch.compiler.is_compiling() or torch.jit.is_tracing())
+        and neuron.charge_weights() is not None
     )
 
 
