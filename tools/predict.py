@@ -104,7 +104,8 @@ def main() -> int:
             raise ValueError('expected --batch-size and --top-k to be at least 1')
         names = output_names(find_images(args.inputs))
         check_new_folder(args.out_dir)
-        device = check_device(args.device or get_device())
+        device = args.device or get_device()
+        check_device(device)
         cfg = cli.read_config(args.config, args.cfg_options)
         check_model(cfg, [], args.checkpoint, with_init_cfg=False)
     predictor = PREDICTORS[cfg.default_scope](

@@ -78,6 +78,12 @@ def load_from_file(filename: str, map_location: Optional[str] = None) -> dict:
         ValueError: If it cannot be read without running code, or is a published file
             that is damaged.
     """
+    if '://' in filename and not filename.startswith(WEB):
+        raise ValueError(
+            f'mmengine cannot fetch {filename}: expected a file or an address that '
+            f'begins with one of {", ".join(WEB)}, s3:// or torchvision://. Download '
+            'it first'
+        )
     checkpoint = read_checkpoint(filename, map_location=map_location)
     published = published_or_none(checkpoint, filename)
     if published is None:

@@ -100,7 +100,8 @@ def read_checkpoint(
 def fetch(address: str) -> Path:
     """Download a file into the folder that torch keeps downloads in, once.
 
-    Of several processes the first one downloads, and the others wait for it.
+    Of several processes the first one downloads, and the others wait for it; those
+    that do not share its folder download after it.
 
     Args:
         address (str): An ``http://`` or ``https://`` address.
@@ -112,14 +113,21 @@ def fetch(address: str) -> Path:
     digest = hashlib.sha256(address.encode()).hexdigest()[:8]
     name = f'{digest}_{Path(urlsplit(address).path).name}'
     path = Path(torch.hub.get_dir()) / 'checkpoints' / name
-    if get_rank() == 0 and not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            torch.hub.download_url_to_file(address, str(path))
-        except HTTPError as error:
-            raise FileNotFoundError(f'there is no {address}: {error}') from error
+    if get_rank() == 0:
+        _download(address, path)
     barrier()
+    _download(address, path)  # on another machine the file may still be missing
     return path
+
+
+def _download(address: str, path: Path) -> None:
+    if path.is_file():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        torch.hub.download_url_to_file(address, str(path))
+    except HTTPError as error:
+        raise FileNotFoundError(f'there is no {address}: {error}') from error
 
 
 def _unpickling_message(path: Path) -> str:

@@ -24,22 +24,25 @@ TAIL = 4096
 DIGIT_SCENES = 'python tools/dataset_converters/make_digit_scenes.py'
 
 
-def build_datasets(dataloader: dict) -> list[BaseDataset]:
-    """Data sets behind a data loader's config, without loading their annotations.
+def inner_datasets(dataloader: dict) -> Iterator[dict]:
+    """Configs of the data sets behind a data loader's config.
 
     Wrappers such as ``RepeatDataset`` and ``ConcatDataset`` are looked through.
     """
-
-    def unwrap(dataset: dict) -> Iterator[dict]:
+    waiting = [dataloader['dataset']]
+    while waiting:
+        dataset = waiting.pop(0)
         inner = dataset.get('datasets') or [dataset.get('dataset')]
         if inner == [None]:
             yield dataset
         else:
-            for cfg in inner:
-                yield from unwrap(cfg)
+            waiting = [*inner, *waiting]
 
+
+def build_datasets(dataloader: dict) -> list[BaseDataset]:
+    """Data sets behind a data loader's config, without loading their annotations."""
     datasets = []
-    for cfg in unwrap(dataloader['dataset']):
+    for cfg in inner_datasets(dataloader):
         dataset = DATASETS.build({**deepcopy(cfg), 'lazy_init': True})
         if isinstance(dataset, BaseDataset):
             datasets.append(dataset)

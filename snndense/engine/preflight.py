@@ -11,9 +11,10 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
 from snndense.checkpoints.hooks import describe
-from snndense.checkpoints.loading import check_checkpoint, match_pretrained
+from snndense.checkpoints.loading import Match, check_checkpoint, match_pretrained
 from snndense.checkpoints.reading import WEB
 from snndense.checkpoints.settings import find_differences
+from snndense.models.checks import check_time_steps
 
 from .data_checks import (
     build_datasets,
@@ -107,6 +108,7 @@ def check_model(
         FileNotFoundError, TypeError, ValueError: Naming what is wrong and where.
     """
     model = build_model(cfg)
+    check_time_steps(model)
     if cfg.default_scope == 'mmdet':
         from snndense.models.det import check_detector
 
@@ -120,11 +122,17 @@ def check_model(
         match = check_checkpoint(
             model, checkpoint, allow_other_classes=allow_other_classes
         )
-        if match.published is not None:
-            print(describe(checkpoint, match.published))
-            for difference in find_differences(model, match.published):
-                print(f'warning: {difference}')
+        describe_published(model, checkpoint, match)
         print(f'{checkpoint} fits {type(model).__name__}:\n{match.report}', flush=True)
+
+
+def describe_published(model: nn.Module, checkpoint: str, match: Match) -> None:
+    """Print what a published file holds, and which settings of a model differ."""
+    if match.published is None:
+        return
+    print(describe(checkpoint, match.published))
+    for difference in find_differences(model, match.published):
+        print(f'warning: {difference}', flush=True)
 
 
 def _count_classes(dataset: BaseDataset) -> Optional[int]:

@@ -9,6 +9,8 @@ from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 from mmengine.hooks import CheckpointHook
 
+from .data_checks import inner_datasets
+
 AMP_DEVICES = ('cuda', 'npu', 'mlu', 'musa')  # those of mmengine's AmpOptimWrapper
 CHECKPOINT_HOOKS = ('CheckpointHook', 'mmengine.CheckpointHook', CheckpointHook)
 FLIPS = [dict(type='RandomFlip', prob=1.0), dict(type='RandomFlip', prob=0.0)]
@@ -179,9 +181,7 @@ def enable_tta(cfg: Config) -> None:
         ValueError: If there is no default for the test pipeline of the config.
     """
     tta_model = cfg.get('tta_model') or TTA_MODELS[cfg.default_scope]
-    dataset = cfg.test_dataloader.dataset
-    while 'dataset' in dataset:
-        dataset = dataset.dataset
+    datasets = list(inner_datasets(cfg.test_dataloader))
     if cfg.get('tta_pipeline') is None:
         if cfg.default_scope == 'mmseg':
             raise ValueError(
@@ -189,9 +189,10 @@ def enable_tta(cfg: Config) -> None:
                 'mmseg::_base_/datasets/ade20k.py'
             )
         print('No tta_pipeline in the config: testing with flips', flush=True)
-        cfg.tta_pipeline = _flipped(dataset.pipeline)
+        cfg.tta_pipeline = _flipped(datasets[0].pipeline)
     cfg.model = ConfigDict(**tta_model, module=cfg.model)
-    dataset.pipeline = cfg.tta_pipeline
+    for dataset in datasets:
+        dataset.pipeline = cfg.tta_pipeline
 
 
 def _flipped(pipeline: list) -> list:

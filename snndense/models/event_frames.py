@@ -1,6 +1,16 @@
 """Event frames in and out of code that knows images only."""
 
+from abc import ABC, abstractmethod
+
 from torch import Tensor
+
+
+class EventPreprocessor(ABC):
+    """A data preprocessor that hands frames ``(N, T, C, H, W)`` to the backbone."""
+
+    @abstractmethod
+    def packed_shape(self, frames: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of a sample as a pipeline packs it, of frames ``(T, C, H, W)``."""
 
 
 def fold_frames(frames: Tensor) -> Tensor:

@@ -118,7 +118,7 @@ def set_steps(
             to_spike_driven(model)
     except ValueError:
         set_time_steps(model, before.time_steps)
-        if before.levels > 1:
+        if any(isinstance(neuron, IntegerLIF) for neuron in _neurons(model)):
             set_levels(model, before.levels)
         raise
     return get_steps(model)

@@ -12,6 +12,7 @@ from typing import Optional
 import torch
 from mmengine.config import Config
 
+from snndense.analysis.macs import num_params
 from snndense.engine import preflight
 from snndense.engine.resume import find_resumable
 from snndense.engine.run_config import different_keys
@@ -41,8 +42,7 @@ class Variant:
 
     def num_parameters(self) -> int:
         with torch.device('meta'):
-            model = preflight.build_model(self.cfg)
-        return sum(parameter.numel() for parameter in model.parameters())
+            return num_params(preflight.build_model(self.cfg))
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from mmengine.config import Config
 from torch import Tensor
 
 from snndense.analysis.firing import measure_firing
+from snndense.analysis.macs import num_params
 from snndense.analysis.st_erf import st_erf
 from snndense.analysis.st_erf_stats import describe
 from snndense.engine.resume import find_resumable
@@ -115,7 +116,7 @@ def measure_run(
             name: [describe(delay, erf.position) or {} for delay in erf.map]
             for name, erf in result.per_layer.items()
         },
-        backbone_parameters=sum(p.numel() for p in backbone.parameters()),
+        backbone_parameters=num_params(backbone),
         silent_layers=firing.dead_layers(),
         metrics=metrics,
     )

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from torch.optim.swa_utils import update_bn
 
-from .measuring import data_batches, default_shape, load_model
+from snndense.utils.synthetic import input_shape
+
+from .measuring import data_batches, default_shape, get_backbone, load_model
 
 RANDOM, DATASET = 'random', 'dataset'
 
@@ -46,11 +48,10 @@ def build_for_erf(
     """
     torch.manual_seed(seed)
     model = load_model(cfg, checkpoint, device=device)
-    if getattr(model, 'backbone', None) is None:
-        raise ValueError(f'{type(model).__name__} of the config has no backbone')
+    backbone = get_backbone(model)
     if checkpoint is None:
         with _quiet():
-            model.backbone.init_weights()
+            backbone.init_weights()
     return model.eval()
 
 
@@ -106,10 +107,7 @@ def read_images(
         raise ValueError(f'expected at least one image, but got {num_images=}')
     if source == RANDOM:
         generator = torch.Generator().manual_seed(seed)
-        reads_events = 'Event' in type(model.data_preprocessor).__name__
-        axes = (model.backbone.time_steps,) if reads_events else ()
-        channels = getattr(model.backbone, 'in_channels', 3)
-        size = (num_images, *axes, channels, *(shape or default_shape(cfg)))
+        size = (num_images, *input_shape(model, shape or default_shape(cfg)))
         return torch.randn(size, generator=generator)
     batches = data_batches(
         cfg,

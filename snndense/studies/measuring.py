@@ -17,13 +17,9 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from snndense.checkpoints.loading import (
-    check_checkpoint,
-    get_state_dict,
-    read_checkpoint,
-)
-from snndense.engine.data_checks import build_datasets, check_paths
-from snndense.engine.preflight import build_model
+from snndense.checkpoints.loading import check_checkpoint
+from snndense.engine.data_checks import build_datasets, check_paths, inner_datasets
+from snndense.engine.preflight import build_model, describe_published
 from snndense.engine.run_config import set_dataloaders
 
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.ppm', '.pgm')
@@ -43,15 +39,17 @@ def load_model(
 
     Raises:
         FileNotFoundError, ValueError: If the checkpoint is missing, cannot be read or
-            belongs to another model, or the config has no model.
+            belongs to another model, the config has no model, or the device cannot be
+            used.
     """
     if cfg.get('model') is None:
         raise ValueError('the config has no model')
+    check_device(device)
     model = revert_sync_batchnorm(build_model(cfg))
     if checkpoint is not None:
-        check_checkpoint(model, checkpoint)
-        state_dict = get_state_dict(read_checkpoint(checkpoint))
-        model.load_state_dict(state_dict, strict=False)
+        match = check_checkpoint(model, checkpoint)
+        describe_published(model, checkpoint, match)
+        model.load_state_dict(match.weights, strict=False)
     return model.to(device).eval()
 
 
@@ -73,12 +71,10 @@ def find_pipeline(cfg: Config) -> list[dict]:
         ValueError: If the config has neither.
     """
     for phase in PHASES:
-        dataset = (cfg.get(f'{phase}_dataloader') or {}).get('dataset')
-        while dataset is not None and 'pipeline' not in dataset:
-            inner = dataset.get('dataset') or (dataset.get('datasets') or [None])[0]
-            dataset = inner
-        if dataset is not None:
-            return list(dataset['pipeline'])
+        dataloader = cfg.get(f'{phase}_dataloader')
+        for dataset in inner_datasets(dataloader) if dataloader else ():
+            if 'pipeline' in dataset:
+                return list(dataset['pipeline'])
     raise ValueError('the config has no test_dataloader with a pipeline')
 
 
@@ -274,8 +270,7 @@ def prepare(
             or if the device cannot be used.
     """
     batches = data_batches(cfg, images, num_images=num_images, batch_size=batch_size)
-    device = check_device(device or get_device())
-    model = load_model(cfg, checkpoint, device=device)
+    model = load_model(cfg, checkpoint, device=device or get_device())
     if not hasattr(model, 'data_preprocessor'):
         raise ValueError(
             f'the config has a bare {type(model).__name__} that reads no image files; '
@@ -286,8 +281,8 @@ def prepare(
     return get_backbone(model), BackboneBatches(model, batches)
 
 
-def check_device(name: str) -> str:
-    """Give the name back if torch can use the device.
+def check_device(name: str) -> None:
+    """Make sure that torch can use a device.
 
     Raises:
         ValueError: If it cannot.
@@ -297,4 +292,3 @@ def check_device(name: str) -> str:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f'--device {name} cannot be used: {reason}') from error
-    return name

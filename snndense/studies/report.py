@@ -23,11 +23,12 @@ from snndense.analysis.st_erf_files import COLUMNS, measure_erf, statistics_rows
 from snndense.analysis.stages import stage_namer
 from snndense.engine import run_config
 from snndense.engine.data_checks import build_datasets
-from snndense.utils.benchmark import Contender, Measurement, Workload, measure
 from snndense.utils.collect_env import collect_env
 from snndense.utils.tables import format_count
 
 from . import erf_models
+from .benchmark import Measurement, measure
+from .benchmark_worker import Contender, Workload
 from .measuring import data_batches, load_model
 from .report_page import Bar, Bars, Page, Picture, Section, Table, Tile
 from .report_pictures import SCORE_THR, plot_predictions

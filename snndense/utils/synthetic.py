@@ -5,17 +5,33 @@ from collections.abc import Callable
 import torch
 from mmengine.model import BaseModel
 
+from snndense.models.event_frames import EventPreprocessor
 
-def _sample_shape(model: BaseModel, shape: tuple) -> tuple[int, ...]:
-    """Shape of one sample as a pipeline packs it: an image, or event frames."""
+
+def input_shape(model: BaseModel, shape: tuple[int, int]) -> tuple[int, ...]:
+    """Shape of one sample as the backbone of a model gets it.
+
+    Args:
+        model (BaseModel): Detector, segmentor or classifier.
+        shape (tuple[int, int]): Height and width.
+
+    Returns:
+        tuple: ``(C, H, W)``, or ``(T, C, H, W)`` of a model that reads event frames.
+    """
     backbone = getattr(model, 'backbone', None)
-    channels = getattr(backbone, 'in_channels', 3)
+    image = (getattr(backbone, 'in_channels', 3), *shape)
+    if isinstance(model.data_preprocessor, EventPreprocessor):
+        return (backbone.time_steps, *image)
+    return image
+
+
+def _packed_shape(model: BaseModel, shape: tuple) -> tuple[int, ...]:
+    """Shape of one sample as a pipeline packs it: an image, or event frames."""
+    sample = input_shape(model, shape)
     preprocessor = model.data_preprocessor
-    if hasattr(preprocessor, 'time_steps'):  # mmdet carries frames as channels
-        return preprocessor.time_steps * channels, *shape
-    if type(preprocessor).__name__ == 'EventDataPreprocessor':
-        return backbone.time_steps, channels, *shape
-    return channels, *shape
+    if isinstance(preprocessor, EventPreprocessor):
+        return preprocessor.packed_shape(sample)
+    return sample
 
 
 def _detection_batch(model: BaseModel, shape: tuple, batch_size: int) -> dict:
@@ -23,7 +39,7 @@ def _detection_batch(model: BaseModel, shape: tuple, batch_size: int) -> dict:
 
     return demo_mm_inputs(
         batch_size,
-        _sample_shape(model, shape),
+        _packed_shape(model, shape),
         num_items=[5] * batch_size,
         num_classes=2,  # labels are drawn from 1..num_classes - 1
         with_mask=getattr(model, 'with_mask', False),
@@ -52,7 +68,7 @@ def _classification_batch(model: BaseModel, shape: tuple, batch_size: int) -> di
 
 
 def _images(model: BaseModel, shape: tuple, batch_size: int) -> list:
-    size = _sample_shape(model, shape)
+    size = _packed_shape(model, shape)
     return [torch.randint(0, 256, size, dtype=torch.uint8) for _ in range(batch_size)]
 
 

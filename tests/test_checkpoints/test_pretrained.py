@@ -12,12 +12,14 @@ import pytest
 import torch
 from mmengine.logging import MMLogger
 from mmengine.registry import MODELS
-from mmengine.runner import load_checkpoint
+from mmengine.runner import CheckpointLoader, load_checkpoint
 from torch import nn
 
 from snndense.checkpoints import convert_checkpoint, load_published
+from snndense.checkpoints.loading import open_weights
 from snndense.checkpoints.settings import find_differences
 from snndense.engine.preflight import check_model
+from snndense.studies.measuring import load_model
 
 from .published_files import Malicious, constant_weights, random_weights
 
@@ -309,3 +311,17 @@ def test_published_detector_under_true_strides(load_config, save, capsys):
     check_model(load_config('det/meta_sdt_srb_s_coco_published'), [], path)
     output = capsys.readouterr().out
     assert 'warning' not in output and f'{path} fits MaskRCNN' in output
+
+
+def test_measuring_tools_load_published_weights(load_config, save, capsys):
+    pytest.importorskip('mmpretrain')
+    path = save('sdtv3_t', random_weights)
+    model = load_model(load_config('cls/meta_sdt_conv_t_imagenet'), path)
+    assert f'{path} holds a published classifier' in capsys.readouterr().out
+    loaded, (weights, _) = model.state_dict(), open_weights(path)
+    assert all(torch.equal(loaded[key], value) for key, value in weights.items())
+
+
+def test_unknown_kinds_of_addresses_are_refused():
+    with pytest.raises(ValueError, match='cannot fetch gs://bucket/file.pth'):
+        CheckpointLoader.load_checkpoint('gs://bucket/file.pth')

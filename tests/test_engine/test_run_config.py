@@ -139,6 +139,16 @@ def test_flips_at_test_time_by_default():
     assert {'flip', 'flip_direction'} <= set(packed.meta_keys)
 
 
+def test_every_one_of_joined_data_sets_is_flipped():
+    pipeline = [dict(type='LoadImageFromFile'), dict(type='PackDetInputs')]
+    parts = [dict(type='CocoDataset', pipeline=list(pipeline)) for _ in range(2)]
+    joined = dict(type='ConcatDataset', datasets=parts)
+    cfg = config(model=dict(type='RetinaNet'), test_dataloader=dict(dataset=joined))
+    run_config.enable_tta(cfg)
+    for part in cfg.test_dataloader.dataset.datasets:
+        assert part.pipeline[-1].type == 'TestTimeAug'
+
+
 def test_augmentation_of_the_config():
     pipeline = [dict(type='Anything')]
     cfg = config(

@@ -338,6 +338,11 @@ def test_what_cannot_be_done_is_refused_and_changes_nothing():
         with pytest.raises(ValueError, match=message):
             set_steps(model, **wrong)
         assert str(get_steps(model)) == 'T = 1, D = 4 levels'
+    one_level = set_levels(deepcopy(model), 1)
+    one_level.rectifier = nn.ReLU()
+    with pytest.raises(ValueError, match='not linear'):
+        set_steps(one_level, levels=4, spike_driven=True)
+    assert str(get_steps(one_level)) == 'T = 1, binary'
     with pytest.raises(ValueError, match='none of them'):
         to_spike_driven(nn.Conv2d(1, 1, 1))
     with pytest.raises(ValueError, match='time steps instead'):

@@ -6,12 +6,7 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
-from snndense.studies.measuring import (
-    check_device,
-    data_batches,
-    default_shape,
-    load_model,
-)
+from snndense.studies.measuring import data_batches, default_shape, load_model
 from snndense.utils import cli
 
 ROOT = Path(__file__).parents[2]
@@ -68,8 +63,11 @@ def test_mistakes(tmp_path):
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / 'a.png')
     with pytest.raises(ValueError, match='no test_dataloader'):
         data_batches(cfg, str(tmp_path))
+
+
+def test_unusable_device_is_named_before_anything_is_built():
     with pytest.raises(ValueError, match='device nonsense cannot be used'):
-        check_device('nonsense')
+        load_model(read('cls/lsformer_digits'), device='nonsense')
 
 
 def test_events_are_no_image_files(tmp_path):

@@ -5,15 +5,14 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
-from snndense.utils.benchmark import (
-    Contender,
+from snndense.studies.benchmark import (
     Measurement,
-    Workload,
     defines_patch,
     measure,
     num_steps,
 )
-from snndense.utils.synthetic import synthetic_batch
+from snndense.studies.benchmark_worker import Contender, Workload
+from snndense.utils.synthetic import input_shape, synthetic_batch
 
 from .conftest import ROOT, TASKS
 
@@ -34,12 +33,11 @@ def patch(model):
 
 @pytest.fixture
 def backbone_config(tmp_path):
-    pytest.importorskip('mmdet')
+    pytest.importorskip('mmpretrain')
     path = tmp_path / 'tiny.py'
     backbone = dict(type='snndense.MetaSDT', arch='t', depths=(1, 1, 1, 1, 1))
-    path.write_text(
-        f"default_scope = 'mmdet'\nmodel = dict(type='FCOS', backbone={backbone})\n"
-    )
+    model = dict(type='ImageClassifier', backbone=backbone)
+    path.write_text(f"default_scope = 'mmpretrain'\nmodel = {model}\n")
     return path
 
 
@@ -111,6 +109,26 @@ def test_whole_models_take_made_up_batches(tiny_configs, task, training):
         assert len(outputs) == 2
 
 
+@pytest.mark.parametrize(
+    ('stem', 'packed', 'handed_over'),
+    [
+        ('cls/spikformer_2-256_cifar10-dvs', (16, 2, 32, 64), (16, 2, 32, 64)),
+        ('det/meta_sdt_srb_s_retinanet_gen1', (8, 32, 64), (4, 2, 32, 64)),
+    ],
+)
+def test_models_of_events_get_frames(stem, packed, handed_over):
+    pytest.importorskip(dict(cls='mmpretrain', det='mmdet')[stem[:3]])
+    try:
+        model, scope = Contender(str(ROOT / f'configs/{stem}.py')).build()
+        assert input_shape(model, (32, 64)) == handed_over
+        batch = synthetic_batch(model, scope, (32, 64), 1)
+        assert batch['inputs'][0].shape == packed
+        inputs = model.data_preprocessor(batch, False)['inputs']
+        assert inputs.shape == (1, *handed_over)
+    finally:
+        init_default_scope('mmengine')
+
+
 def test_mistakes_are_answered_in_short(call_tool, backbone_config, tmp_path):
     wrong = tmp_path / 'wrong.py'
     wrong.write_text(backbone_config.read_text().replace("'arch': 't'", "'arch': 'x'"))
@@ -129,8 +147,8 @@ def test_config_without_a_backbone(tmp_path):
     pytest.importorskip('mmdet')
     config = tmp_path / 'headless.py'
     config.write_text("default_scope = 'mmdet'\nmodel = dict(type='FCOS')\n")
-    with pytest.raises(ValueError, match=r'no model\.backbone'):
-        Contender(str(config)).build('backbone')
+    with pytest.raises(ValueError, match='no model with a backbone'):
+        Contender(str(config)).build()
     init_default_scope('mmengine')
 
 

@@ -11,9 +11,9 @@ from PIL import Image
 from torch import nn
 
 from snndense.studies import report
+from snndense.studies.benchmark import Measurement
 from snndense.studies.report_page import Bar, Bars, Page, Section, Table, Tile
 from snndense.studies.report_pictures import plot_predictions
-from snndense.utils.benchmark import Measurement
 from snndense.utils.tables import format_count
 
 TOOL = 'analysis_tools/report.py'

@@ -24,16 +24,14 @@ import torch
 from mmengine.config import DictAction
 from mmengine.utils import ProgressBar
 
-from snndense.utils import cli
-from snndense.utils.benchmark import (
-    PARTS,
-    Contender,
+from snndense.studies.benchmark import (
     Measurement,
-    Workload,
     defines_patch,
     measure,
     num_steps,
 )
+from snndense.studies.benchmark_worker import PARTS, Contender, Workload
+from snndense.utils import cli
 from snndense.utils.tables import format_table
 
 HEADER = ('contender', 'ms/image', 'min', 'images/s', 'peak MiB', 'time', 'memory')

@@ -6,11 +6,11 @@ from mmpretrain.models import ClsDataPreprocessor
 
 from snndense.registry import MODELS
 
-from ..event_frames import fold_frames, unfold_frames
+from ..event_frames import EventPreprocessor, fold_frames, unfold_frames
 
 
 @MODELS.register_module()
-class EventDataPreprocessor(ClsDataPreprocessor):
+class EventDataPreprocessor(EventPreprocessor, ClsDataPreprocessor):
     """Stack event frames ``(T, C, H, W)`` into batches ``(N, T, C, H, W)``.
 
     Counts are not normalised. Frames of different sizes are padded at the right and
@@ -41,6 +41,10 @@ class EventDataPreprocessor(ClsDataPreprocessor):
             num_classes=num_classes,
             batch_augments=batch_augments,
         )
+
+    def packed_shape(self, frames: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of a sample as a pipeline packs it: that of its frames."""
+        return frames
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Batch of frames and data samples, as ``ClsDataPreprocessor`` returns it."""

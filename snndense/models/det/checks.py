@@ -2,24 +2,19 @@
 
 from collections.abc import Iterator
 from copy import deepcopy
-from typing import Optional
 
 import torch
 from mmdet.models.roi_heads import StandardRoIHead
 from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
-from ..backbones import SpikingBackbone
-
-TIMED_PARTS = (
-    'rpn_head',
-    'bbox_head',
-    'mask_head',
-    'roi_head.bbox_roi_extractor',
-    'roi_head.bbox_head',
-    'roi_head.mask_roi_extractor',
-    'roi_head.mask_head',
+from ..checks import (
+    check_time_steps,
+    find_parts,
+    get_spiking_backbone,
+    handed_over_steps,
 )
+
 PROBE_SIZE = 256  # pixels; a multiple of every stride, so that size / stride is exact
 
 
@@ -30,7 +25,8 @@ def check_detector(model: nn.Module, *, allow_wrong_strides: bool = False) -> No
     backbone, the neck, the anchors, the RoI extractors. What disagrees either fails
     deep inside the toolbox or, for strides and time steps, silently computes the
     wrong thing. The strides behind the neck are measured by running a copy of it on
-    empty maps. A model whose backbone is no :class:`SpikingBackbone` is not checked.
+    empty maps. A model whose backbone is no
+    :class:`~snndense.models.backbones.SpikingBackbone` is not checked.
 
     Args:
         model (nn.Module): A detector, or its distributed wrapper.
@@ -43,11 +39,12 @@ def check_detector(model: nn.Module, *, allow_wrong_strides: bool = False) -> No
     """
     if is_model_wrapper(model):
         model = model.module
-    backbone = getattr(model, 'backbone', None)
-    if not isinstance(backbone, SpikingBackbone):
+    backbone = get_spiking_backbone(model)
+    if backbone is None:
         return
-    steps = backbone.time_steps if backbone.out_mode == 'sequence' else 1
-    problems = list(_time_problems(model, steps))
+    check_time_steps(model)
+    steps = handed_over_steps(backbone)
+    problems = list(_extractor_problems(model, steps))
     if not problems:
         problems = list(_map_problems(model, steps, allow_wrong_strides))
     if problems:
@@ -55,36 +52,8 @@ def check_detector(model: nn.Module, *, allow_wrong_strides: bool = False) -> No
         raise ValueError(f'the parts of {type(model).__name__} do not fit:\n{lines}')
 
 
-def _parts(model: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]]:
-    """Modules at a dotted path; each stage's where a cascade has several."""
-    part: Optional[nn.Module] = model
-    for name in path.split('.'):
-        part = getattr(part, name, None)
-    if isinstance(part, nn.ModuleList):
-        for stage, module in enumerate(part):
-            yield f'{path}[{stage}] ({type(module).__name__})', module
-    elif part is not None:
-        yield f'{path} ({type(part).__name__})', part
-
-
-def _time_problems(model: nn.Module, steps: int) -> Iterator[str]:
-    # a stock neck has no neurons and takes any number of steps
-    wrong = [
-        f'{name}: {expected}'
-        for path in ('neck', *TIMED_PARTS)
-        for name, part in _parts(model, path)
-        if (expected := getattr(part, 'time_steps', steps if path == 'neck' else 1))
-        != steps
-    ]
-    if wrong:
-        yield (
-            f'the backbone hands over {steps} time step(s) (time_steps='
-            f'{model.backbone.time_steps}, out_mode={model.backbone.out_mode!r}), but '
-            f'other parts work on a different number ({", ".join(wrong)}). Spiking '
-            "parts need the backbone's time_steps and out_mode='sequence', stock ones "
-            "need out_mode='mean'"
-        )
-    for name, roi_head in _parts(model, 'roi_head'):
+def _extractor_problems(model: nn.Module, steps: int) -> Iterator[str]:
+    for name, roi_head in find_parts(model, 'roi_head'):
         # a cascade extracts mask features of its own all the same
         is_standard = isinstance(roi_head, StandardRoIHead) and roi_head.with_mask
         if steps > 1 and is_standard and roi_head.share_roi_extractor:
@@ -96,7 +65,7 @@ def _time_problems(model: nn.Module, steps: int) -> Iterator[str]:
 
 def _map_problems(model: nn.Module, steps: int, wrong_strides: bool) -> Iterator[str]:
     channels, strides = model.backbone.out_channels, model.backbone.out_strides
-    for name, neck in _parts(model, 'neck'):
+    for name, neck in find_parts(model, 'neck'):
         declared = getattr(neck, 'in_channels', channels)
         source = (
             f'the backbone ({type(model.backbone).__name__}) has out_channels='
@@ -136,7 +105,7 @@ def _measure_neck(
 
 def _channel_problems(model: nn.Module, channels: tuple) -> Iterator[str]:
     for path in ('rpn_head', 'bbox_head'):
-        for name, head in _parts(model, path):
+        for name, head in find_parts(model, path):
             declared = getattr(head, 'in_channels', None)
             if isinstance(declared, int) and set(channels) != {declared}:
                 yield (
@@ -144,7 +113,7 @@ def _channel_problems(model: nn.Module, channels: tuple) -> Iterator[str]:
                     f'{list(channels)} channels'
                 )
     for path in ('roi_head.bbox_roi_extractor', 'roi_head.mask_roi_extractor'):
-        for name, extractor in _parts(model, path):
+        for name, extractor in find_parts(model, path):
             used = channels[: extractor.num_inputs]
             if set(used) != {extractor.out_channels}:
                 yield (
@@ -155,7 +124,7 @@ def _channel_problems(model: nn.Module, channels: tuple) -> Iterator[str]:
 
 def _stride_problems(model: nn.Module, strides: tuple) -> Iterator[str]:
     for path in ('rpn_head', 'bbox_head'):
-        for name, head in _parts(model, path):
+        for name, head in find_parts(model, path):
             generator = getattr(head, 'prior_generator', None)
             if generator is None:
                 continue
@@ -166,7 +135,7 @@ def _stride_problems(model: nn.Module, strides: tuple) -> Iterator[str]:
                     f'but its maps have {list(strides)}'
                 )
     for path in ('roi_head.bbox_roi_extractor', 'roi_head.mask_roi_extractor'):
-        for name, extractor in _parts(model, path):
+        for name, extractor in find_parts(model, path):
             declared = list(extractor.featmap_strides)
             if declared != list(strides[: len(declared)]):
                 yield (

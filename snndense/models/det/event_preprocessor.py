@@ -6,11 +6,11 @@ from mmdet.models import DetDataPreprocessor
 
 from snndense.registry import MODELS
 
-from ..event_frames import unfold_frames
+from ..event_frames import EventPreprocessor, unfold_frames
 
 
 @MODELS.register_module()
-class EventDetDataPreprocessor(DetDataPreprocessor):
+class EventDetDataPreprocessor(EventPreprocessor, DetDataPreprocessor):
     """Hand frames folded into channels to the backbone as ``(N, T, C, H, W)``.
 
     mmdet's transforms flip, crop and pad arrays ``(H, W, T*C)``, so that is what a
@@ -37,6 +37,11 @@ class EventDetDataPreprocessor(DetDataPreprocessor):
             pad_size_divisor=pad_size_divisor, batch_augments=batch_augments, **kwargs
         )
         self.time_steps = time_steps
+
+    def packed_shape(self, frames: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of a sample as a pipeline packs it: ``(T*C, H, W)``."""
+        time_steps, channels, *size = frames
+        return (time_steps * channels, *size)
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Batch of frames and data samples, see mmdet's ``DetDataPreprocessor``."""

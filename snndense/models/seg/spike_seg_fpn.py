@@ -66,6 +66,7 @@ class SpikeSegFPN(FPN):
         super().__init__(
             in_channels, out_channels, num_outs, norm_cfg=norm_cfg, **kwargs
         )
+        self.time_steps = time_steps
         for conv in (*self.lateral_convs, *self.fpn_convs):
             if conv_bias:
                 _keep_bias(conv)

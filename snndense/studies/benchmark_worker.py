@@ -1,34 +1,25 @@
-"""Time and peak memory of models, side by side.
+"""The process that runs one contender of a benchmark."""
 
-Every contender lives in a process of its own and the processes take turns step by
-step, so that a disturbance of the machine hits all of them alike and the ratios keep
-their meaning. Peak memory is measured afterwards, in a fresh process for each.
-"""
-
-import ast
 import multiprocessing
-import os
 import runpy
-import statistics
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import ExitStack, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Optional
 
 import torch
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.model import BaseModel
 from torch import nn
 
-from .cli import USER_ERRORS, read_config
-from .synthetic import synthetic_batch
+from snndense.engine.preflight import build_model
+from snndense.utils.cli import USER_ERRORS, read_config
+from snndense.utils.synthetic import input_shape, synthetic_batch
 
 PARTS = ('backbone', 'model')
-PEAK_STEPS = 2  # what is made once and kept, such as oneDNN's buffers, counts too
-GLIBC_MMAP_THRESHOLD = 'MALLOC_MMAP_THRESHOLD_'
 
 
 @dataclass(frozen=True)
@@ -86,7 +77,8 @@ class Contender:
     Args:
         config (str): Config file of a detector, segmentor or classifier.
         patch (str, optional): Python file with a function ``patch(model)`` that
-            changes the built model in place, such as a reference to compare with.
+            changes what is run, the model or its backbone, in place, such as a
+            reference to compare with.
         cfg_options (dict): Overrides of the config.
 
     Raises:
@@ -106,148 +98,19 @@ class Contender:
     def name(self) -> str:
         return Path(self.patch or self.config).stem
 
-    def build(self, part: str) -> tuple[nn.Module, str]:
-        """The untrained model and the scope of its toolbox; reads no checkpoint.
+    def build(self) -> tuple[BaseModel, str]:
+        """The untrained, unpatched model and the scope of its toolbox.
 
         Raises:
-            ValueError: If the config has no such part.
+            ValueError: If the config has no model with a backbone.
         """
         cfg = read_config(self.config, self.cfg_options)
-        init_default_scope(cfg.default_scope)
-        model_cfg = cfg.get('model')
-        if model_cfg is not None and part == 'backbone':
-            model_cfg = model_cfg.get('backbone')
-        if model_cfg is None:
-            wanted = 'model.backbone' if part == 'backbone' else 'model'
-            raise ValueError(f'the config has no {wanted}')
-        model = MODELS.build(model_cfg)
-        if self.patch is not None:
-            runpy.run_path(self.patch)['patch'](model)
-        return model, cfg.default_scope
+        if (cfg.get('model') or {}).get('backbone') is None:
+            raise ValueError('the config has no model with a backbone')
+        return build_model(cfg), cfg.default_scope
 
 
-@dataclass(frozen=True)
-class Measurement:
-    """Seconds of every step, and peak memory on top of the model and its input.
-
-    ``peak_bytes`` is None where the operating system does not tell.
-    """
-
-    name: str
-    seconds: tuple[float, ...]
-    peak_bytes: Optional[int]
-
-    @property
-    def median(self) -> float:
-        return statistics.median(self.seconds)
-
-    def times_slower(self, other: 'Measurement') -> float:
-        """Median over the rounds of this time over the other's."""
-        pairs = zip(self.seconds, other.seconds, strict=True)
-        return statistics.median(mine / theirs for mine, theirs in pairs)
-
-    def times_memory(self, other: 'Measurement') -> Optional[float]:
-        """This peak over the other's; None where one of them is unknown."""
-        if not self.peak_bytes or not other.peak_bytes:
-            return None
-        return self.peak_bytes / other.peak_bytes
-
-
-def defines_patch(path: str) -> bool:
-    """Whether a Python file is a patch: has ``patch(model)`` at its top level."""
-    tree = ast.parse(Path(path).read_text(encoding='utf-8'), filename=path)
-    return any(
-        isinstance(node, ast.FunctionDef) and node.name == 'patch' for node in tree.body
-    )
-
-
-def measure(
-    contenders: list[Contender],
-    workload: Workload,
-    *,
-    repeat: int = 10,
-    warmup: int = 2,
-    on_step: Callable[[], None] = lambda: None,
-) -> list[Measurement]:
-    """Run all contenders in turns and report what each step took.
-
-    Args:
-        contenders (list[Contender]): Models to compare.
-        workload (Workload): What each of them runs.
-        repeat (int): Measured steps of each. Defaults to 10.
-        warmup (int): Steps of each before them. Defaults to 2.
-        on_step (Callable): Called after every step of any contender.
-
-    Raises:
-        ValueError: If ``repeat`` or ``warmup`` is out of range, or a contender cannot
-            be built from its config.
-        RuntimeError: If a contender fails; its traceback is in the message.
-    """
-    if repeat < 1 or warmup < 0:
-        raise ValueError(
-            f'expected repeat >= 1 and warmup >= 0, but got {repeat=}, {warmup=}'
-        )
-    seconds = _take_turns(contenders, workload, warmup + repeat, on_step)
-    measurements = []
-    for contender, taken in zip(contenders, seconds, strict=True):
-        peak = _measure_peak(contender, workload, on_step)
-        measurements.append(Measurement(contender.name, tuple(taken[warmup:]), peak))
-    return measurements
-
-
-def num_steps(num_contenders: int, repeat: int, warmup: int) -> int:
-    """How often :func:`measure` calls ``on_step``."""
-    return num_contenders * (repeat + warmup + PEAK_STEPS)
-
-
-def _take_turns(
-    contenders: list[Contender],
-    workload: Workload,
-    steps: int,
-    on_step: Callable[[], None],
-) -> list[list[float]]:
-    with ExitStack() as stack:
-        workers = [_Worker(contender, workload) for contender in contenders]
-        for worker in workers:
-            stack.callback(worker.close)
-        for worker in workers:
-            worker.receive()  # built
-        seconds = [[] for _ in workers]
-        for _ in range(steps):
-            for worker, taken in zip(workers, seconds, strict=True):
-                taken.append(worker.ask('step'))
-                on_step()
-    return seconds
-
-
-def _measure_peak(
-    contender: Contender, workload: Workload, on_step: Callable[[], None]
-) -> Optional[int]:
-    """Peak memory in a fresh process of its own.
-
-    There glibc maps every large tensor on its own. By default it moves that bound
-    while it runs and keeps freed tensors in a fragmented heap, whose size depends
-    more on chance than on the model. It would cost time, hence the second process.
-    """
-    outside = os.environ.get(GLIBC_MMAP_THRESHOLD)
-    os.environ[GLIBC_MMAP_THRESHOLD] = str(2**16)
-    try:
-        worker = _Worker(contender, workload)
-    finally:
-        if outside is None:
-            del os.environ[GLIBC_MMAP_THRESHOLD]
-        else:
-            os.environ[GLIBC_MMAP_THRESHOLD] = outside
-    with ExitStack() as stack:
-        stack.callback(worker.close)
-        worker.receive()  # built
-        for _ in range(PEAK_STEPS):
-            worker.ask('step')
-            on_step()
-        return worker.ask('peak')
-
-
-class _Worker:
+class Worker:
     """The process of one contender, as seen by the one that takes the times."""
 
     def __init__(self, contender: Contender, workload: Workload) -> None:
@@ -321,9 +184,14 @@ class _CannotBuild(Exception):
 def _prepare(contender: Contender, workload: Workload) -> Callable[[], None]:
     torch.manual_seed(0)
     try:
-        model, scope = contender.build(workload.part)
+        model, scope = contender.build()
     except USER_ERRORS as error:
         raise _CannotBuild(error) from error
+    shape = (workload.batch_size, *input_shape(model, workload.shape))
+    if workload.part == 'backbone':
+        model = model.backbone
+    if contender.patch is not None:
+        runpy.run_path(contender.patch)['patch'](model)
     if workload.fuse_conv_bn:
         from mmcv.cnn import fuse_conv_bn
 
@@ -332,7 +200,7 @@ def _prepare(contender: Contender, workload: Workload) -> Callable[[], None]:
     if workload.part == 'model':
         forward, backward = _model_pass(model, scope, workload)
     else:
-        forward, backward = _backbone_pass(model, workload)
+        forward, backward = _backbone_pass(model, shape, workload.device)
     device_type = torch.device(workload.device).type
     dtype = torch.float16 if workload.is_cuda else torch.bfloat16
     grad_mode = nullcontext if workload.train else torch.no_grad
@@ -347,10 +215,10 @@ def _prepare(contender: Contender, workload: Workload) -> Callable[[], None]:
     return step
 
 
-def _backbone_pass(model: nn.Module, workload: Workload) -> tuple[Callable, Callable]:
-    channels = getattr(model, 'in_channels', 3)
-    shape = (workload.batch_size, channels, *workload.shape)
-    inputs = torch.randn(shape, device=workload.device)
+def _backbone_pass(
+    model: nn.Module, shape: tuple[int, ...], device: str
+) -> tuple[Callable, Callable]:
+    inputs = torch.randn(shape, device=device)
 
     def backward(outputs: tuple) -> None:
         # random, since batch norms would turn the gradient of a mean into zeros
