@@ -120,8 +120,8 @@ def _family_notes(published: Published) -> Iterator[str]:
         yield 'the blocks have layer scales, as in the published segmentation backbone'
     if published.family == 'spiking_resformer':
         yield (
-            'the attention scale was made for one input size; to evaluate at another, '
-            'set train_img_size to the published one and pad_patches=False'
+            'the attention scale was made for one input size; to evaluate at another '
+            'as published, set train_img_size to that one, and pad_patches=False'
         )
     if task == 'detector':
         yield (

@@ -217,6 +217,19 @@ def test_a_silent_head_and_its_gradients(published):
     assert rate < 0.001 if published else rate > 0.1
 
 
+def test_a_head_that_fell_silent_long_ago_trains_in_half_precision():
+    model = SpikingResformer(**TINY)
+    for module in model.modules():
+        if isinstance(module, FiringRate):
+            module.value.fill_(1e-15)  # 35 thousand silent steps
+            assert module.scale(64).half().isfinite().all()
+        if isinstance(module, DSSA):
+            module.neuron.register_forward_hook(lambda m, x, y: 0 * y)
+    with torch.autocast('cpu', torch.float16):
+        sum(y.float().mean() for y in model(torch.randn(1, 3, 64, 64))).backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters())
+
+
 def test_rates_average_slowly_and_rest_in_evaluation():
     rate = FiringRate(2)
     rate.update(torch.tensor([2.0, 6.0]), 10)

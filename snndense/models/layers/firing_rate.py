@@ -4,6 +4,10 @@ import torch
 from mmengine.dist import all_reduce
 from torch import Tensor, nn
 
+#: A head that falls silent halves its rate every 700 steps; in half precision the scale
+#: of smaller rates would overflow in the end, and make NaN of its gradients.
+MIN_RATE = 2**-20
+
 
 class FiringRate(nn.Module):
     """Exponential average of firing rates, from which scales are computed.
@@ -11,7 +15,8 @@ class FiringRate(nn.Module):
     While training, :meth:`update` averages over the batches of all ranks; in
     evaluation the stored rates stand. A head that has not fired so far (rate exactly
     0, as in a fresh model) takes the rate of the first batch in which it fires, and
-    until then counts as firing always, so that its scale is finite.
+    until then counts as firing always, so that its scale is finite. Rates below 2^-20
+    of heads that have fallen silent count as 2^-20.
 
     Args:
         num_heads (int): Number of heads.
@@ -19,7 +24,8 @@ class FiringRate(nn.Module):
         published (bool): Whether to compute as the published SpikingResformer does:
             each rank on its own; only the first batch of a run, and only with every
             stored rate at 0, sets the rates; a rate of 0 gives an infinite scale
-            (spikes wherever the current is positive, gradients of NaN).
+            (spikes wherever the current is positive, gradients of NaN), small ones
+            have no bound.
             Defaults to False.
     """
 
@@ -58,8 +64,9 @@ class FiringRate(nn.Module):
         """``1 / sqrt(rate * fan_in)``, ``(num_heads,)``."""
         rate = self.value
         if not self.published:
-            # upstream: infinite for a head that never fired
-            rate = torch.where(rate == 0, 1, rate)
+            # upstream: infinite for a head that never fired, and without bound for one
+            # that fires no more
+            rate = torch.where(rate == 0, 1, rate.clamp(min=MIN_RATE))
         return (rate * fan_in).rsqrt()
 
     def extra_repr(self) -> str:
