@@ -23,10 +23,12 @@ class _SpikeCount(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, levels: int, half_up: bool) -> Tensor:
         count = x.clamp(0, levels)
-        if ctx.needs_input_grad[0]:
-            window = (x > 0) & (x < levels) if half_up else count == x
-            ctx.save_for_backward(window)
-        return count.add_(0.5).floor_() if half_up else count.round_()
+        if not ctx.needs_input_grad[0]:
+            return count.add_(0.5).floor_() if half_up else count.round_()
+        window = (x > 0) & (x < levels) if half_up else count == x
+        ctx.save_for_backward(window)
+        # not in place: compiled, the window would be that of the rounded count
+        return (count + 0.5).floor() if half_up else count.round()
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> tuple:
