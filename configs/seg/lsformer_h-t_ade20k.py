@@ -16,6 +16,10 @@ model = dict(
     decode_head=dict(feature_strides=[4, 8, 16, 32]),
 )
 
-optim_wrapper = dict(optimizer=dict(lr=2e-4, weight_decay=0.05))
+optim_wrapper = dict(
+    optimizer=dict(lr=2e-4, weight_decay=0.05),
+    # the pools have gains
+    paramwise_cfg=dict(norm_decay_mult=0.0, flat_decay_mult=0.0),
+)
 train_dataloader = dict(batch_size=4)
 auto_scale_lr = dict(base_batch_size=16)  # 4 GPUs x 4 images

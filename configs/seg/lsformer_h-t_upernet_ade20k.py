@@ -13,4 +13,8 @@ model = dict(
     decode_head=dict(in_channels=[64, 128, 256, 384]),
 )
 
-optim_wrapper = dict(optimizer=dict(lr=2e-4, weight_decay=0.05))
+optim_wrapper = dict(
+    optimizer=dict(lr=2e-4, weight_decay=0.05),
+    # the pools have gains
+    paramwise_cfg=dict(norm_decay_mult=0.0, flat_decay_mult=0.0),
+)

@@ -67,6 +67,24 @@ def test_checkpointing_changes_nothing(case):
         assert torch.equal(buffers[name], buffer), name
 
 
+@each_backbone
+@pytest.mark.parametrize('levels', [1, 4])
+def test_compiled_gradients(name, levels):
+    cfg = dict(neuron_cfg=dict(type='IntegerLIF', levels=4), time_steps=1)
+    plain, other = (
+        build(some_case(name), **(cfg if levels > 1 else {})) for _ in range(2)
+    )
+    x = pictures(33, 40)
+    expected = step(plain, x)
+    # tracing is what may fail; generating code for the CPU takes minutes
+    outputs = step(torch.compile(other, backend='eager'), x)
+    torch.testing.assert_close(outputs, expected)
+    grads = gradients(other)
+    for key, grad in gradients(plain).items():
+        error = (grads[key] - grad).abs().max()
+        assert error <= 1e-4 * grad.abs().max(), key
+
+
 @each_case
 def test_checkpointing_saves_memory(case):
     def kept(with_cp: bool) -> int:

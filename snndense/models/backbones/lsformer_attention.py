@@ -15,6 +15,7 @@ from ..layers import SpikeConv, build_neuron, build_norm, hold, linear_attention
 from ..layers.counting import SynapticOps
 from .lsformer_window import (
     check_dilations,
+    check_heads,
     check_window,
     count_window,
     window_attention,
@@ -94,11 +95,7 @@ class SSA(nn.Module):
         time_steps: int,
     ) -> None:
         super().__init__()
-        if num_heads < 1 or dim % num_heads:
-            raise ValueError(
-                f'expected num_heads to divide the channels, but got {dim=}, '
-                f'{num_heads=}'
-            )
+        check_heads(num_heads, dim)
         self.dim = dim
         self.num_heads = num_heads
         self.scale = scale

@@ -6,12 +6,20 @@ import torch
 from torch import Tensor
 from torch.nn.functional import unfold
 
-from ..layers import is_exporting
+from ..layers import is_exporting, without_autocast
 
 # Products of one block of rows: small enough for a CPU's cache, large enough for a
 # GPU not to wait for kernel launches.
 CPU_BLOCK_ELEMENTS = 2**17
 GPU_BLOCK_ELEMENTS = 2**22
+
+
+def check_heads(num_heads: int, dim: int) -> None:
+    """Raise ValueError unless the heads divide the channels evenly."""
+    if not isinstance(num_heads, int) or num_heads < 1 or dim % num_heads:
+        raise ValueError(
+            f'expected num_heads to divide the channels, but got {dim=}, {num_heads=}'
+        )
 
 
 def check_window(window_size: int) -> None:
@@ -61,7 +69,14 @@ def window_attention(
 
     Returns:
         Tensor: ``(B, C, H, W)``, at least float32.
+
+    Raises:
+        ValueError: For an even window, dilations below 1, or heads that the channels
+            or the dilations do not allow.
     """
+    check_heads(num_heads, q.shape[1])
+    check_window(window_size)
+    check_dilations(dilations, num_heads, 'num_heads')
     return _WindowAttention.apply(
         q, k, v, num_heads, window_size, tuple(dilations), scale
     )
@@ -130,7 +145,7 @@ def _attend(
     shape = (groups, num_heads // groups, -1)
     q, k, v = (x.unflatten(1, shape) for x in (q, k, v))  # (B, G, h/G, C/h, H, W)
     dtype = torch.promote_types(torch.promote_types(q.dtype, v.dtype), torch.float32)
-    with torch.autocast(q.device.type, enabled=False):
+    with without_autocast(q):
         if is_exporting():
             parts = [
                 _attend_group(*(x[:, i].to(dtype) for x in (q, k, v)), window_size, d)

@@ -1,4 +1,4 @@
-from .attention import linear_attention
+from .attention import linear_attention, without_autocast
 from .checkpoint import checkpoint_module
 from .conv import SpikeConv, build_norm
 from .drop_path import DropPath
@@ -36,4 +36,5 @@ __all__ = [
     'spikes_in_bytes',
     'spread_spikes',
     'unfold_time',
+    'without_autocast',
 ]

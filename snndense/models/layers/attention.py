@@ -1,9 +1,18 @@
 """Softmax-free attention in linear time."""
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor
 
 from .virtual_steps import hold
+
+
+def without_autocast(x: Tensor) -> AbstractContextManager:
+    """Context in which operations on tensors like x keep their types."""
+    if x.is_meta:  # which autocast does not know
+        return nullcontext()
+    return torch.autocast(x.device.type, enabled=False)
 
 
 def linear_attention(
@@ -30,7 +39,7 @@ def linear_attention(
         Tensor: ``(B, heads, e, N)``, at least float32.
     """
     dtype = torch.promote_types(q.dtype, torch.float32)
-    with torch.autocast(q.device.type, enabled=False):
+    with without_autocast(q):
         q, k, v = q.to(dtype), k.to(dtype), v.to(dtype)
         k, v = hold(k, virtual_steps), hold(v, virtual_steps)
         context = v @ k.mT  # (B, heads, e, d)
