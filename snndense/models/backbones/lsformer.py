@@ -6,7 +6,6 @@ from itertools import accumulate, islice
 from operator import mul
 from typing import Optional
 
-import torch
 from torch import Tensor, nn
 
 from snndense.registry import MODELS
@@ -128,10 +127,7 @@ class LSFormerStage(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         # the maps of a flat model's stem are its largest
         for module in (self.patch_embed, *self.blocks):
-            if self.with_cp and self.training and torch.is_grad_enabled():
-                x = checkpoint_module(module, x)
-            else:
-                x = module(x)
+            x = checkpoint_module(module, x, self.with_cp)
         return x
 
 

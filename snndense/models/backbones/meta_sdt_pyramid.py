@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-import torch
 from torch import Tensor, nn
 
 from ..layers import SpikeConv, checkpoint_module
@@ -20,10 +19,7 @@ class MetaSDTStage(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         for block in self.blocks:
-            if self.with_cp and self.training and torch.is_grad_enabled():
-                x = checkpoint_module(block, x)
-            else:
-                x = block(x)
+            x = checkpoint_module(block, x, self.with_cp)
         return x
 
 

@@ -4,7 +4,6 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Optional
 
-import torch
 from mmengine.model import BaseModule, ModuleList
 from torch import Tensor, nn
 
@@ -355,9 +354,7 @@ class Spikformer(SpikingBackbone):
 
     def _run(self, module: nn.Module, x: Tensor) -> Tensor:
         # the patch embedding too: its maps are the largest
-        if self.with_cp and self.training and torch.is_grad_enabled():
-            return checkpoint_module(module, x)
-        return module(x)
+        return checkpoint_module(module, x, self.with_cp)
 
     def stage_modules(self, index: int) -> list[nn.Module]:
         modules = [self.patch_embed[index]]

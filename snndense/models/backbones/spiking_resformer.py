@@ -4,7 +4,6 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Optional
 
-import torch
 from torch import Tensor, nn
 
 from snndense.registry import MODELS
@@ -109,10 +108,7 @@ class SpikingResformerStage(nn.Module):
         if self.downsample is not None:
             x = self.downsample(x)
         for block in self.blocks:
-            if self.with_cp and self.training and torch.is_grad_enabled():
-                x = checkpoint_module(block, x)
-            else:
-                x = block(x)
+            x = checkpoint_module(block, x, self.with_cp)
         return x
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import contextmanager
 from functools import partial
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
@@ -50,12 +51,19 @@ def _contexts(module: nn.Module) -> tuple:
     return _note_rates(rates, noted), _statistics_untouched(module, rates, noted)
 
 
-def checkpoint_module(module: nn.Module, x: Tensor) -> Tensor:
-    """Run ``module(x)`` and recompute it in the backward pass.
+def checkpoint_module(module: nn.Module, x: Tensor, with_cp: bool = True) -> Tensor:
+    """Run ``module(x)`` and, while it trains, recompute it in the backward pass.
 
     Stock checkpointing runs every batch norm twice and so moves its running
     statistics twice per step; here the second run does not touch them. Running
     firing rates, which the outputs depend on, are those of the first run.
+
+    Args:
+        module (nn.Module): In evaluation it runs as it is.
+        x (Tensor): Its input.
+        with_cp (bool): Whether to recompute at all. Defaults to True.
     """
+    if not (with_cp and module.training and torch.is_grad_enabled()):
+        return module(x)
     contexts = partial(_contexts, module)
     return checkpoint(module, x, use_reentrant=False, context_fn=contexts)

@@ -44,3 +44,19 @@ def test_keeps_only_its_input():
     with hooks:
         checkpoint_module(module, x)
     assert sum(kept) <= x.numel()
+
+
+@pytest.mark.parametrize('reason', ('evaluation', 'no gradient', 'not asked for'))
+def test_runs_as_it_is(reason):
+    calls = []
+    module = nn.Linear(2, 2)
+    module.register_forward_pre_hook(lambda *args: calls.append(args))
+    module.train(reason != 'evaluation')
+    x = torch.randn(1, 2, requires_grad=True)
+    with torch.set_grad_enabled(reason != 'no gradient'):
+        out = checkpoint_module(module, x, with_cp=reason != 'not asked for')
+    assert torch.equal(out, module(x))
+    if out.requires_grad:
+        calls.clear()
+        out.sum().backward()
+        assert not calls  # nothing is recomputed
