@@ -2,13 +2,13 @@
 
 from typing import Optional
 
-import torch
 from torch import Tensor, nn
 
 from snndense.registry import MODELS
 
 from ..layers import DropPath, SpikeConv
 from .meta_sdt_attention import (
+    LayerScales,
     SpikeDrivenSelfAttention,
     SpikeMLP,
     conv_projection,
@@ -118,19 +118,12 @@ class AttentionBlock(nn.Module):
         )
         branches['mlp'] = SpikeMLP(dim, mlp_ratio, **unit_cfg)
         self.branches = nn.ModuleDict(branches)
-        self.layer_scales = nn.ParameterDict()
-        if layer_scale_init_value > 0:
-            for name in branches:
-                value = torch.full((dim,), float(layer_scale_init_value))
-                self.layer_scales[name] = nn.Parameter(value)
+        self.layer_scales = LayerScales(branches, dim, layer_scale_init_value)
         self.drop_path = DropPath(drop_path, unit_cfg['time_steps'])
 
     def forward(self, x: Tensor) -> Tensor:
         for name, branch in self.branches.items():
-            update = branch(x)
-            if name in self.layer_scales:
-                update = update * self.layer_scales[name].view(1, -1, 1, 1)
-            x = x + self.drop_path(update)
+            x = x + self.drop_path(self.layer_scales.multiply(name, branch(x)))
         return x
 
 

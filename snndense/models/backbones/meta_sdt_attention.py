@@ -1,4 +1,4 @@
-"""Spike-driven self-attention and MLP of the Meta-SDT family.
+"""Spike-driven self-attention, MLP and layer scale of the Meta-SDT family.
 
 Sources: SDT-V2 (https://arxiv.org/abs/2404.03663) with re-parameterised
 convolutions, SDT-V3 (https://arxiv.org/abs/2411.16061) with 1x1 convolutions and
@@ -6,7 +6,7 @@ a widened value.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Optional
 
 import torch
@@ -178,3 +178,23 @@ class SpikeMLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.fc2(self.fc1(x))
+
+
+class LayerScales(nn.ParameterDict):
+    """Factors on every channel of the branches of a block, by their names.
+
+    Args:
+        names (Iterable[str]): The branches.
+        dim (int): Channels C.
+        init_value (float): Start of the factors; 0 for none.
+    """
+
+    def __init__(self, names: Iterable[str], dim: int, init_value: float) -> None:
+        super().__init__()
+        if init_value > 0:
+            for name in names:
+                self[name] = nn.Parameter(torch.full((dim,), float(init_value)))
+
+    def multiply(self, name: str, update: Tensor) -> Tensor:
+        """Multiply what a branch adds, ``(T*N, C, H, W)``, by its factors, if any."""
+        return update * self[name].view(1, -1, 1, 1) if name in self else update

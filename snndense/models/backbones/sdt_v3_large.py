@@ -3,14 +3,13 @@
 from collections import OrderedDict
 from typing import Optional
 
-import torch
 from torch import Tensor, nn
 
 from snndense.registry import MODELS
 
 from ..layers import DropPath, SpikeConv, build_neuron, build_norm
 from ..layers.counting import MERGED, SynapticOps, count_merged_conv
-from .meta_sdt_attention import SpikeDrivenSelfAttention, SpikeMLP
+from .meta_sdt_attention import LayerScales, SpikeDrivenSelfAttention, SpikeMLP
 from .meta_sdt_mixers import ConvMixer
 from .meta_sdt_pyramid import MetaSDTPyramid, MetaSDTStage
 
@@ -133,21 +132,14 @@ class LargeAttentionBlock(nn.Module):
             **unit_cfg,
         )
         self.mlp = SpikeMLP(dim, mlp_ratio, **unit_cfg)
-        self.layer_scales = nn.ParameterDict()
-        if layer_scale_init_value > 0:
-            for name in ('attn', 'mlp'):
-                value = torch.full((dim,), float(layer_scale_init_value))
-                self.layer_scales[name] = nn.Parameter(value)
+        self.layer_scales = LayerScales(('attn', 'mlp'), dim, layer_scale_init_value)
         self.drop_path = DropPath(drop_path, time_steps)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.rep_conv is not None:
             x = x + self.rep_conv(x)
         for name, branch in (('attn', self.attn), ('mlp', self.mlp)):
-            update = branch(x)
-            if name in self.layer_scales:
-                update = update * self.layer_scales[name].view(1, -1, 1, 1)
-            x = x + self.drop_path(update)
+            x = x + self.drop_path(self.layer_scales.multiply(name, branch(x)))
         return x
 
 
