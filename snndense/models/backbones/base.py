@@ -42,6 +42,8 @@ class SpikingBackbone(BaseModule):
         init_cfg (dict, optional): Initialisation, as in mmengine.
 
     Attributes:
+        stage_channels (tuple[int]): Channels of every tap, returned or not.
+        stage_strides (tuple[int]): True strides of every tap.
         out_channels (tuple[int]): Channels of the returned maps.
         out_strides (tuple[int]): True strides of the returned maps.
         virtual_steps (int): D of spike-driven execution, 1 otherwise; ``time_steps``
@@ -78,6 +80,8 @@ class SpikingBackbone(BaseModule):
         if not isinstance(time_steps, int) or time_steps < 1:
             raise ValueError(f'expected time_steps >= 1, but got {time_steps=}')
         self.in_channels = in_channels
+        self.stage_channels = tuple(stage_channels)
+        self.stage_strides = tuple(stage_strides)
         self.time_steps = time_steps
         self.out_indices = self._resolve_indices(out_indices, len(stage_channels))
         self.num_stages = max(self.out_indices) + 1

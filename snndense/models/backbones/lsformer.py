@@ -10,7 +10,14 @@ from torch import Tensor, nn
 
 from snndense.registry import MODELS
 
-from ..layers import DropPath, SpikeConv, build_neuron, build_norm, checkpoint_module
+from ..layers import (
+    DropPath,
+    SpikeConv,
+    build_neuron,
+    build_norm,
+    checkpoint_module,
+    drop_path_ramp,
+)
 from .base import SpikingBackbone
 from .lsformer_attention import ATTENTIONS, build_mixer
 from .lsformer_pooling import SPooling
@@ -275,17 +282,9 @@ class LSFormer(SpikingBackbone):
             dilations=dilations,
             mlp_ratio=mlp_ratio,
         )
-        dims, depths = settings['embed_dims'], settings['depths']
-        attns = (attn,) * len(dims) if isinstance(attn, str) else tuple(attn)
-        dilations = settings['dilations']
-        if all(isinstance(rate, int) for rate in dilations):
-            dilations = (tuple(dilations),) * len(dims)
-        self._check_settings({**settings, 'dilations': dilations, 'attn': attns})
-        if shortcut not in SHORTCUTS:
-            raise ValueError(f'expected shortcut in {SHORTCUTS}, but got {shortcut=}')
-        if out_type not in OUT_TYPES:
-            raise ValueError(f'expected out_type in {OUT_TYPES}, but got {out_type=}')
-        kernel_size, stride = settings['stem']
+        settings = self._per_stage(settings, attn)
+        self._check_settings(settings, shortcut, out_type)
+        dims, (kernel_size, stride) = settings['embed_dims'], settings['stem']
         factors = [2 if pool else 1 for pool in settings['pools']]
         super().__init__(
             stage_channels=dims,
@@ -300,50 +299,42 @@ class LSFormer(SpikingBackbone):
             init_cfg=init_cfg,
         )
         unit_cfg = dict(neuron_cfg=neuron_cfg, norm_cfg=norm_cfg, time_steps=time_steps)
-        channels = (dims[0] // 2, *dims)
         self.stem = SpikeConv(
-            in_channels, channels[0], kernel_size, stride=stride, norm_cfg=norm_cfg
+            in_channels, dims[0] // 2, kernel_size, stride=stride, norm_cfg=norm_cfg
         )
         self.stem_neuron = nn.Identity()
         if shortcut == 'sew':
             self.stem_neuron = build_neuron(neuron_cfg, time_steps)
-        # a linear ramp over all blocks
-        steps = max(sum(depths) - 1, 1)
-        drop_paths = (drop_path_rate * i / steps for i in range(sum(depths)))
-        self.stages = nn.ModuleList()
-        for index in range(self.num_stages):
-            attn_cfg = dict(
-                attn=attns[index],
-                num_heads=settings['num_heads'][index],
-                dilations=dilations[index],
-                window_size=window_size,
-                rel_bias=rel_bias,
-                learn_scale=learn_scale,
-            )
-            spool_cfg = dict(spool=spool, kernel_size=spool_size)
-            stage = LSFormerStage(
-                channels[index],
-                channels[index + 1],
-                spool_cfg=spool_cfg if settings['pools'][index] else None,
-                attn_cfg=attn_cfg,
-                mlp_ratio=settings['mlp_ratio'],
+        drop_paths = iter(drop_path_ramp(drop_path_rate, sum(settings['depths'])))
+        self.stages = nn.ModuleList(
+            self._make_stage(
+                index,
+                settings,
+                drop_paths,
+                attn_cfg=dict(
+                    window_size=window_size, rel_bias=rel_bias, learn_scale=learn_scale
+                ),
+                spool_cfg=dict(spool=spool, kernel_size=spool_size),
                 shortcut=shortcut,
-                drop_paths=list(islice(drop_paths, depths[index])),
-                with_cp=with_cp,
                 **unit_cfg,
             )
-            self.stages.append(stage)
-        self.out_layers = nn.ModuleDict()
-        for index in self.out_indices:
-            if out_type == 'norm':
-                self.out_layers[str(index)] = build_norm(norm_cfg, dims[index])
-            elif out_type == 'spike' and shortcut == 'ms':
-                self.out_layers[str(index)] = build_neuron(neuron_cfg, time_steps)
+            for index in range(self.num_stages)
+        )
+        self.out_layers = self._make_out_layers(out_type, shortcut, **unit_cfg)
         self._init_convs()
         self._freeze_stages()
 
     @staticmethod
-    def _check_settings(settings: dict) -> None:
+    def _per_stage(settings: dict, attn: str | tuple[str, ...]) -> dict:
+        num_stages = len(settings['embed_dims'])
+        attns = (attn,) * num_stages if isinstance(attn, str) else tuple(attn)
+        dilations = settings['dilations']
+        if all(isinstance(rate, int) for rate in dilations):
+            dilations = (tuple(dilations),) * num_stages
+        return {**settings, 'dilations': dilations, 'attn': attns}
+
+    @staticmethod
+    def _check_settings(settings: dict, shortcut: str, out_type: str) -> None:
         names = ('embed_dims', 'depths', 'num_heads', 'dilations', 'pools', 'attn')
         lengths = {name: len(settings[name]) for name in names}
         if len(set(lengths.values())) > 1:
@@ -357,6 +348,56 @@ class LSFormer(SpikingBackbone):
             raise ValueError(
                 f'expected attn in {ATTENTIONS}, but got attn={settings["attn"]}'
             )
+        if shortcut not in SHORTCUTS:
+            raise ValueError(f'expected shortcut in {SHORTCUTS}, but got {shortcut=}')
+        if out_type not in OUT_TYPES:
+            raise ValueError(f'expected out_type in {OUT_TYPES}, but got {out_type=}')
+
+    def _make_stage(
+        self,
+        index: int,
+        settings: dict,
+        drop_paths: Iterator[float],
+        *,
+        attn_cfg: dict,
+        spool_cfg: dict,
+        shortcut: str,
+        **unit_cfg,
+    ) -> LSFormerStage:
+        dims = settings['embed_dims']
+        return LSFormerStage(
+            dims[index - 1] if index else dims[0] // 2,
+            dims[index],
+            spool_cfg=spool_cfg if settings['pools'][index] else None,
+            attn_cfg=dict(
+                attn=settings['attn'][index],
+                num_heads=settings['num_heads'][index],
+                dilations=settings['dilations'][index],
+                **attn_cfg,
+            ),
+            mlp_ratio=settings['mlp_ratio'],
+            shortcut=shortcut,
+            drop_paths=list(islice(drop_paths, settings['depths'][index])),
+            with_cp=self.with_cp,
+            **unit_cfg,
+        )
+
+    def _make_out_layers(
+        self,
+        out_type: str,
+        shortcut: str,
+        *,
+        neuron_cfg: dict,
+        norm_cfg: dict,
+        time_steps: int,
+    ) -> nn.ModuleDict:
+        layers = nn.ModuleDict()
+        for index, dim in zip(self.out_indices, self.out_channels, strict=True):
+            if out_type == 'norm':
+                layers[str(index)] = build_norm(norm_cfg, dim)
+            elif out_type == 'spike' and shortcut == 'ms':
+                layers[str(index)] = build_neuron(neuron_cfg, time_steps)
+        return layers
 
     def _init_convs(self) -> None:
         for module in self.modules():

@@ -1,12 +1,14 @@
 """Meta-SDT: SDT-V2, SDT-V3 and the ST-ERF models on one five-step pyramid."""
 
+from collections.abc import Iterator
+from functools import partial
 from typing import Optional
 
 from torch import Tensor, nn
 
 from snndense.registry import MODELS
 
-from ..layers import DropPath, SpikeConv
+from ..layers import DropPath, drop_path_ramp
 from .meta_sdt_attention import (
     LayerScales,
     SpikeDrivenSelfAttention,
@@ -236,12 +238,11 @@ class MetaSDT(MetaSDTPyramid):
             mlp_ratio=mlp_ratio,
         )
         self._check_settings(settings, mixer, layer_scale_init_value)
-        dims, depths = settings['embed_dims'], settings['depths']
-        channels = (dims[0] // 2, *dims)
+        dims = settings['embed_dims']
         if init_cfg is None:
             init_cfg = dict(type='TruncNormal', layer='Linear', std=0.02, bias=0.0)
         super().__init__(
-            stage_channels=channels,
+            stage_channels=(dims[0] // 2, *dims),
             stage_strides=(2, 4, 8, 16, 16),
             in_channels=in_channels,
             time_steps=time_steps,
@@ -252,50 +253,25 @@ class MetaSDT(MetaSDTPyramid):
             with_cp=with_cp,
             init_cfg=init_cfg,
         )
-        version = settings['version']
         if neuron_cfg is None:
-            neuron_cfg = dict(type='IntegerLIF' if version == 'v3' else 'LIF')
-        unit_cfg = dict(neuron_cfg=neuron_cfg, norm_cfg=norm_cfg, time_steps=time_steps)
-        attention_cfg = dict(
-            num_heads=settings['num_heads'],
-            version=version,
-            mlp_ratio=settings['mlp_ratio'],
-            attn_factor=attn_factor,
-            layer_scale_init_value=layer_scale_init_value,
-            **unit_cfg,
-        )
-        conv_cfg = dict(
-            mixer=mixer,
-            version=version,
-            mlp_ratio=settings['mlp_ratio'],
-            drop_rate=drop_rate,
-            **unit_cfg,
-        )
-        # a linear ramp over all blocks
-        steps = max(sum(depths) - 1, 1)
-        rates = (drop_path_rate * i / steps for i in range(sum(depths)))
-        self.stages = nn.ModuleList()
-        for index in range(self.num_stages):
-            with_attention = index > 2 or mixer == 'attention'
-            block, cfg = (
-                (AttentionBlock, attention_cfg)
-                if with_attention
-                else (ConvBlock, conv_cfg)
+            is_v3 = settings['version'] == 'v3'
+            neuron_cfg = dict(type='IntegerLIF' if is_v3 else 'LIF')
+        drop_paths = iter(drop_path_ramp(drop_path_rate, sum(settings['depths'])))
+        self.stages = nn.ModuleList(
+            self._make_stage(
+                index,
+                settings,
+                drop_paths,
+                mixer=mixer,
+                drop_rate=drop_rate,
+                attn_factor=attn_factor,
+                layer_scale_init_value=layer_scale_init_value,
+                neuron_cfg=neuron_cfg,
+                norm_cfg=norm_cfg,
+                time_steps=time_steps,
             )
-            dim = channels[index]
-            blocks = [
-                block(dim, drop_path=next(rates), **cfg) for _ in range(depths[index])
-            ]
-            stage_in = channels[index - 1] if index else in_channels
-            downsample = SpikeConv(
-                stage_in,
-                dim,
-                3 if index else 7,
-                stride=1 if index == 4 else 2,
-                bias=True,
-                **({**unit_cfg} if index else {'norm_cfg': norm_cfg}),
-            )
-            self.stages.append(MetaSDTStage(downsample, blocks, with_cp))
+            for index in range(self.num_stages)
+        )
         self._freeze_stages()
 
     @staticmethod
@@ -323,3 +299,37 @@ class MetaSDT(MetaSDTPyramid):
             raise ValueError(
                 f'widths {attended} must be multiples of num_heads={heads}'
             )
+
+    def _make_stage(
+        self,
+        index: int,
+        settings: dict,
+        drop_paths: Iterator[float],
+        *,
+        mixer: str,
+        drop_rate: float,
+        attn_factor: float,
+        layer_scale_init_value: float,
+        **unit_cfg,
+    ) -> MetaSDTStage:
+        if index > 2 or mixer == 'attention':
+            make_block = partial(
+                AttentionBlock,
+                num_heads=settings['num_heads'],
+                attn_factor=attn_factor,
+                layer_scale_init_value=layer_scale_init_value,
+            )
+        else:
+            make_block = partial(ConvBlock, mixer=mixer, drop_rate=drop_rate)
+        blocks = [
+            make_block(
+                self.stage_channels[index],
+                version=settings['version'],
+                mlp_ratio=settings['mlp_ratio'],
+                drop_path=next(drop_paths),
+                **unit_cfg,
+            )
+            for _ in range(settings['depths'][index])
+        ]
+        downsample = self._make_downsample(index, **unit_cfg)
+        return MetaSDTStage(downsample, blocks, self.with_cp)

@@ -31,6 +31,22 @@ class MetaSDTPyramid(SpikingBackbone):
 
     stages: nn.ModuleList
 
+    def _make_downsample(
+        self, index: int, *, neuron_cfg: dict, norm_cfg: dict, time_steps: int
+    ) -> SpikeConv:
+        channels = (self.in_channels, *self.stage_channels)
+        strides = (1, *self.stage_strides)
+        return SpikeConv(
+            channels[index],
+            channels[index + 1],
+            3 if index else 7,
+            stride=strides[index + 1] // strides[index],
+            bias=True,
+            neuron_cfg=neuron_cfg if index else None,
+            norm_cfg=norm_cfg,
+            time_steps=time_steps,
+        )
+
     def forward_stages(self, inputs: Tensor) -> Iterator[Tensor]:
         x = self.encode(inputs, self.stages[0].downsample)  # (T*N, C/2, H/2, W/2)
         x = self.stages[0](x)

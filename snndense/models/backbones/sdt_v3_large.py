@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from snndense.registry import MODELS
 
-from ..layers import DropPath, SpikeConv, build_neuron, build_norm
+from ..layers import DropPath, SpikeConv, build_neuron, build_norm, drop_path_ramp
 from ..layers.counting import MERGED, SynapticOps, count_merged_conv
 from .meta_sdt_attention import LayerScales, SpikeDrivenSelfAttention, SpikeMLP
 from .meta_sdt_mixers import ConvMixer
@@ -237,10 +237,9 @@ class SDTV3Large(MetaSDTPyramid):
             mlp_ratio=mlp_ratio,
         )
         self._check_settings(settings)
-        dims, depths = settings['embed_dims'], settings['depths']
-        channels = (dims[0] // 2, *dims)
+        dims = settings['embed_dims']
         super().__init__(
-            stage_channels=channels,
+            stage_channels=(dims[0] // 2, *dims),
             stage_strides=(2, 4, 8, 16),
             in_channels=in_channels,
             time_steps=time_steps,
@@ -251,31 +250,18 @@ class SDTV3Large(MetaSDTPyramid):
             with_cp=with_cp,
             init_cfg=init_cfg,
         )
-        unit_cfg = dict(neuron_cfg=neuron_cfg, norm_cfg=norm_cfg, time_steps=time_steps)
-        self.stages = nn.ModuleList()
-        for index in range(self.num_stages):
-            if index < 3:
-                blocks = [
-                    LargeConvBlock(channels[index], settings['mlp_ratio'], **unit_cfg)
-                    for _ in range(depths[index])
-                ]
-            else:
-                blocks = self._attention_blocks(
-                    settings,
-                    drop_path_rate,
-                    layer_scale_init_value=layer_scale_init_value,
-                    **unit_cfg,
-                )
-            stage_in = channels[index - 1] if index else in_channels
-            downsample = SpikeConv(
-                stage_in,
-                channels[index],
-                3 if index else 7,
-                stride=2,
-                bias=True,
-                **({**unit_cfg} if index else {'norm_cfg': norm_cfg}),
+        self.stages = nn.ModuleList(
+            self._make_stage(
+                index,
+                settings,
+                drop_path_rate=drop_path_rate,
+                layer_scale_init_value=layer_scale_init_value,
+                neuron_cfg=neuron_cfg,
+                norm_cfg=norm_cfg,
+                time_steps=time_steps,
             )
-            self.stages.append(MetaSDTStage(downsample, blocks, with_cp))
+            for index in range(self.num_stages)
+        )
         self._freeze_stages()
 
     @staticmethod
@@ -292,20 +278,33 @@ class SDTV3Large(MetaSDTPyramid):
                 f'num_heads={settings["num_heads"]}'
             )
 
-    @staticmethod
-    def _attention_blocks(
-        settings: dict, drop_path_rate: float, **block_cfg
-    ) -> list[nn.Module]:
-        depth = settings['depths'][-1]
-        steps = max(depth - 1, 1)  # a linear ramp over the attention blocks
-        return [
-            LargeAttentionBlock(
-                settings['embed_dims'][-1],
-                settings['num_heads'],
-                mlp_ratio=settings['mlp_ratio'],
-                with_rep_conv=settings['with_rep_conv'],
-                drop_path=drop_path_rate * index / steps,
-                **block_cfg,
-            )
-            for index in range(depth)
-        ]
+    def _make_stage(
+        self,
+        index: int,
+        settings: dict,
+        *,
+        drop_path_rate: float,
+        layer_scale_init_value: float,
+        **unit_cfg,
+    ) -> MetaSDTStage:
+        dim, depth = self.stage_channels[index], settings['depths'][index]
+        if index < 3:
+            blocks = [
+                LargeConvBlock(dim, settings['mlp_ratio'], **unit_cfg)
+                for _ in range(depth)
+            ]
+        else:
+            blocks = [
+                LargeAttentionBlock(
+                    dim,
+                    settings['num_heads'],
+                    mlp_ratio=settings['mlp_ratio'],
+                    with_rep_conv=settings['with_rep_conv'],
+                    layer_scale_init_value=layer_scale_init_value,
+                    drop_path=drop_path,
+                    **unit_cfg,
+                )
+                for drop_path in drop_path_ramp(drop_path_rate, depth)
+            ]
+        downsample = self._make_downsample(index, **unit_cfg)
+        return MetaSDTStage(downsample, blocks, self.with_cp)

@@ -14,6 +14,7 @@ from ..layers import (
     SpikeConv,
     build_neuron,
     checkpoint_module,
+    drop_path_ramp,
     linear_attention,
 )
 from .base import SpikingBackbone
@@ -323,8 +324,6 @@ class Spikformer(SpikingBackbone):
         if settings['flavour'] == 'cifar':
             # upstream: 1x1 convolutions are Linear layers there, which it initialises
             init_cfg = dict(type='TruncNormal', layer='Conv2d', std=0.02, bias=0.0)
-        depth = settings['depths']
-        steps = max(depth - 1, 1)  # a linear ramp over all blocks
         return ModuleList(
             SpikformerBlock(
                 settings['embed_dims'],
@@ -332,11 +331,11 @@ class Spikformer(SpikingBackbone):
                 mlp_ratio=settings['mlp_ratio'],
                 attn_scale=flavour['attn_scale'],
                 qkv_bias=flavour['qkv_bias'],
-                drop_path=drop_path_rate * index / steps,
+                drop_path=drop_path,
                 init_cfg=init_cfg,
                 **unit_cfg,
             )
-            for index in range(depth)
+            for drop_path in drop_path_ramp(drop_path_rate, settings['depths'])
         )
 
     def forward_stages(self, inputs: Tensor) -> Iterator[Tensor]:

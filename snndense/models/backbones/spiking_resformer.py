@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from snndense.registry import MODELS
 
-from ..layers import DropPath, SpikeConv, checkpoint_module
+from ..layers import DropPath, SpikeConv, checkpoint_module, drop_path_ramp
 from .base import SpikingBackbone
 from .spiking_resformer_attention import DSSA
 
@@ -236,15 +236,13 @@ class SpikingResformer(SpikingBackbone):
             group_size=group_size,
         )
         self._check_settings(settings)
-        dims, depths = settings['embed_dims'], settings['depths']
-        channels = (*dims, 2 * dims[-1])
+        dims = settings['embed_dims']
         stem_stride = STEM_STRIDES[settings['stem']]
-        strides = tuple(stem_stride * 2**index for index in range(len(channels)))
         if init_cfg is None:
             init_cfg = dict(type='TruncNormal', layer='Conv2d', std=0.02)
         super().__init__(
-            stage_channels=channels,
-            stage_strides=strides,
+            stage_channels=(*dims, 2 * dims[-1]),
+            stage_strides=tuple(stem_stride * 2**i for i in range(len(dims) + 1)),
             in_channels=in_channels,
             time_steps=time_steps,
             out_indices=out_indices,
@@ -256,40 +254,22 @@ class SpikingResformer(SpikingBackbone):
         )
         if neuron_cfg is None:
             neuron_cfg = dict(type=settings['neuron_type'], surrogate='atan')
-        unit_cfg = dict(neuron_cfg=neuron_cfg, norm_cfg=norm_cfg, time_steps=time_steps)
-        block_cfg = dict(
-            mlp_ratio=settings['mlp_ratio'],
-            group_size=settings['group_size'],
-            pad_patches=pad_patches,
-            published_rates=published_rates,
-            **unit_cfg,
-        )
-        # a linear ramp over all blocks
-        steps = max(sum(depths) - 1, 1)
-        rates = (drop_path_rate * i / steps for i in range(sum(depths)))
         self.stem = self._make_stem(settings['stem'], in_channels, dims[0], norm_cfg)
-        self.stages = nn.ModuleList()
-        for index in range(self.num_stages):
-            downsample, blocks = None, []
-            if index > 0:
-                dim_in, dim_out = channels[index - 1 : index + 1]
-                downsample = SpikeConv(dim_in, dim_out, 3, stride=2, **unit_cfg)
-            if index < len(dims):
-                patch = settings['patch_sizes'][index]
-                num_tokens = self._num_tokens(train_img_size, strides[index], patch)
-                heads = settings['num_heads'][index]
-                blocks = [
-                    SpikingResformerBlock(
-                        dims[index],
-                        heads,
-                        patch,
-                        num_tokens=num_tokens,
-                        drop_path=next(rates),
-                        **block_cfg,
-                    )
-                    for _ in range(depths[index])
-                ]
-            self.stages.append(SpikingResformerStage(downsample, blocks, with_cp))
+        drop_paths = iter(drop_path_ramp(drop_path_rate, sum(settings['depths'])))
+        self.stages = nn.ModuleList(
+            self._make_stage(
+                index,
+                settings,
+                drop_paths,
+                train_img_size=train_img_size,
+                pad_patches=pad_patches,
+                published_rates=published_rates,
+                neuron_cfg=neuron_cfg,
+                norm_cfg=norm_cfg,
+                time_steps=time_steps,
+            )
+            for index in range(self.num_stages)
+        )
         self._freeze_stages()
 
     @staticmethod
@@ -329,6 +309,41 @@ class SpikingResformer(SpikingBackbone):
         conv = SpikeConv(in_channels, dim, 7, stride=2, norm_cfg=norm_cfg)
         pool = nn.MaxPool2d(3, stride=2, padding=1)
         return nn.Sequential(OrderedDict(embed=conv, pool=pool))
+
+    def _make_stage(
+        self,
+        index: int,
+        settings: dict,
+        drop_paths: Iterator[float],
+        *,
+        train_img_size: Optional[int],
+        pad_patches: bool,
+        published_rates: bool,
+        **unit_cfg,
+    ) -> SpikingResformerStage:
+        downsample, blocks = None, []
+        if index > 0:
+            dim_in, dim_out = self.stage_channels[index - 1 : index + 1]
+            downsample = SpikeConv(dim_in, dim_out, 3, stride=2, **unit_cfg)
+        if index < len(settings['embed_dims']):
+            stride, patch = self.stage_strides[index], settings['patch_sizes'][index]
+            num_tokens = self._num_tokens(train_img_size, stride, patch)
+            blocks = [
+                SpikingResformerBlock(
+                    settings['embed_dims'][index],
+                    settings['num_heads'][index],
+                    patch,
+                    num_tokens=num_tokens,
+                    mlp_ratio=settings['mlp_ratio'],
+                    group_size=settings['group_size'],
+                    drop_path=next(drop_paths),
+                    pad_patches=pad_patches,
+                    published_rates=published_rates,
+                    **unit_cfg,
+                )
+                for _ in range(settings['depths'][index])
+            ]
+        return SpikingResformerStage(downsample, blocks, self.with_cp)
 
     @staticmethod
     def _num_tokens(img_size: Optional[int], stride: int, patch: int) -> Optional[int]:

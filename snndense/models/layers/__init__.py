@@ -1,7 +1,7 @@
 from .attention import linear_attention, without_autocast
 from .checkpoint import checkpoint_module
 from .conv import SpikeConv, build_norm
-from .drop_path import DropPath
+from .drop_path import DropPath, drop_path_ramp
 from .exporting import is_exporting
 from .firing_rate import FiringRate
 from .integer_neuron import IntegerLIF
@@ -24,6 +24,7 @@ __all__ = [
     'build_neuron',
     'build_norm',
     'checkpoint_module',
+    'drop_path_ramp',
     'fire_before',
     'fold_time',
     'gather_steps',

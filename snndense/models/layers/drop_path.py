@@ -34,3 +34,9 @@ class DropPath(nn.Module):
 
     def extra_repr(self) -> str:
         return f'drop_prob={self.drop_prob}'
+
+
+def drop_path_ramp(rate: float, depth: int) -> list[float]:
+    """Drop probabilities of ``depth`` blocks, rising linearly from 0 to ``rate``."""
+    steps = max(depth - 1, 1)
+    return [rate * index / steps for index in range(depth)]

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from snndense.models.layers import DropPath
+from snndense.models.layers import DropPath, drop_path_ramp
 
 
 def test_drops_a_sample_at_all_its_steps():
@@ -33,3 +33,9 @@ def test_does_nothing_in_evaluation_or_at_rate_0():
 def test_rates_out_of_range(rate):
     with pytest.raises(ValueError, match='drop path rate'):
         DropPath(rate)
+
+
+def test_rises_linearly_to_the_last_block():
+    assert drop_path_ramp(0.5, 3) == [0.0, 0.25, 0.5]
+    assert drop_path_ramp(0.5, 1) == [0.0]
+    assert drop_path_ramp(0.5, 0) == []
