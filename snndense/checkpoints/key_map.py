@@ -24,7 +24,7 @@ class KeyMap:
             of size 1 are appended, or taken out.
 
     A kernel of a 1x1 ``Conv1d`` gains a trailing axis, since every 1x1 layer is a
-    ``Conv2d`` here; firing rates ``(1, 1, heads, 1, 1)`` become ``(heads,)``.
+    ``Conv2d`` here.
     """
 
     def __init__(
@@ -66,8 +66,6 @@ class KeyMap:
                 raise ValueError(f'{key!r} and another key both map to {name!r}')
             if key.endswith('weight') and value.dim() == 3 and value.shape[-1] == 1:
                 value = value.unsqueeze(-1)  # Conv1d(1) -> Conv2d(1)
-            elif value.dim() == 5 and value.shape[2] == value.numel():
-                value = value.flatten()  # one number per head
             for pattern, num_axes in self.num_axes:
                 if pattern.search(name):
                     value = _with_axes(value, num_axes)
