@@ -64,6 +64,11 @@ def _count(state_dict: dict[str, Tensor], pattern: str) -> int:
     return len({match[1] for match in found if match})
 
 
+def find_norm_cfg(state_dict: dict[str, Tensor], key: str) -> dict | None:
+    """Config of the batch norm that a weight belongs to, None without it."""
+    return dict(type='BN') if key in state_dict else None
+
+
 def detector_parts(state_dict: dict[str, Tensor], backbone: dict) -> dict[str, dict]:
     """Configs of the neck and the heads that a converted detector's weights belong to.
 
@@ -116,15 +121,11 @@ def _neck(state_dict: dict[str, Tensor], steps: int) -> dict:
         out_channels=width,
         num_outs=max(num_convs, 5),
         start_level=skipped,
-        norm_cfg=_norm_cfg(state_dict, 'neck.lateral_convs.0.bn.weight'),
+        norm_cfg=find_norm_cfg(state_dict, 'neck.lateral_convs.0.bn.weight'),
         time_steps=steps,
         neuron_cfg=_neuron(levels=1, train_levels=4),
         **extra,
     )
-
-
-def _norm_cfg(state_dict: dict[str, Tensor], key: str) -> dict | None:
-    return dict(type='BN') if key in state_dict else None
 
 
 def _rpn_head(state_dict: dict[str, Tensor], steps: int) -> dict:
@@ -153,7 +154,7 @@ def _retina_head(state_dict: dict[str, Tensor], steps: int) -> dict:
         in_channels=conv.shape[1],
         feat_channels=conv.shape[0],
         stacked_convs=_count(state_dict, r'bbox_head\.cls_convs\.(\d+)\.'),
-        norm_cfg=_norm_cfg(state_dict, 'bbox_head.cls_convs.0.bn.weight'),
+        norm_cfg=find_norm_cfg(state_dict, 'bbox_head.cls_convs.0.bn.weight'),
         anchor_generator=dict(
             type='AnchorGenerator',
             octave_base_scale=4,
@@ -176,7 +177,7 @@ def _bbox_head(state_dict: dict[str, Tensor], place: str, steps: int) -> dict:
         conv = state_dict[f'{place}shared_convs.0.conv.weight']
         options = dict(
             conv_out_channels=channels,
-            norm_cfg=_norm_cfg(state_dict, f'{place}shared_convs.0.bn.weight'),
+            norm_cfg=find_norm_cfg(state_dict, f'{place}shared_convs.0.bn.weight'),
         )
         channels = conv.shape[1]
     return dict(
@@ -204,7 +205,7 @@ def _mask_head(state_dict: dict[str, Tensor], place: str, steps: int) -> dict:
         conv_out_channels=conv.shape[0],
         num_classes=classes,
         class_agnostic=classes == 1,
-        norm_cfg=_norm_cfg(state_dict, f'{place}convs.0.bn.weight'),
+        norm_cfg=find_norm_cfg(state_dict, f'{place}convs.0.bn.weight'),
         time_steps=steps,
         neuron_cfg=_neuron(),
     )

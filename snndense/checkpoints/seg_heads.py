@@ -4,6 +4,7 @@ import re
 
 from torch import Tensor
 
+from .dense_heads import find_norm_cfg
 from .key_map import KeyMap
 from .meta_sdt import RULES as BACKBONE_RULES
 
@@ -64,7 +65,7 @@ def segmentor_parts(state_dict: dict[str, Tensor], backbone: dict) -> dict[str, 
             in_channels=[conv.shape[1] for conv in laterals],
             out_channels=laterals[0].shape[0],
             num_outs=len(laterals),
-            norm_cfg=_norm_cfg(state_dict, 'neck.lateral_convs.0.bn.weight'),
+            norm_cfg=find_norm_cfg(state_dict, 'neck.lateral_convs.0.bn.weight'),
             conv_bias='neck.lateral_convs.0.conv.bias' in state_dict,
             neuron_cfg=neuron_cfg,
         )
@@ -76,7 +77,7 @@ def segmentor_parts(state_dict: dict[str, Tensor], backbone: dict) -> dict[str, 
             feature_strides=[2 ** (i + 1) for i in range(len(levels))],
             channels=levels[0].shape[0],
             num_classes=state_dict['decode_head.conv_seg.weight'].shape[0],
-            norm_cfg=_norm_cfg(state_dict, 'decode_head.scale_heads.0.0.bn.weight'),
+            norm_cfg=find_norm_cfg(state_dict, 'decode_head.scale_heads.0.0.bn.weight'),
             neuron_cfg=neuron_cfg,
         )
     return parts
@@ -85,7 +86,3 @@ def segmentor_parts(state_dict: dict[str, Tensor], backbone: dict) -> dict[str, 
 def _numbered(state_dict: dict[str, Tensor], pattern: str) -> list[Tensor]:
     found = {int(m[1]): v for k, v in state_dict.items() if (m := re.match(pattern, k))}
     return [found[index] for index in sorted(found)]
-
-
-def _norm_cfg(state_dict: dict[str, Tensor], key: str) -> dict | None:
-    return dict(type='BN') if key in state_dict else None
