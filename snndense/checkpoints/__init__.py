@@ -6,9 +6,10 @@ them, ``published`` puts the three together and writes, ``loading`` compares wit
 model.
 """
 
+from snndense.utils.key_report import KeyReport
+
 from .published import convert_checkpoint, load_published
 from .recognition import FAMILIES, Published, check_parts
-from .report import KeyReport
 
 __all__ = [
     'FAMILIES',

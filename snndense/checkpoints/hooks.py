@@ -15,12 +15,11 @@ from mmengine.model.weight_init import PretrainedInit, update_init_info
 from mmengine.registry import WEIGHT_INITIALIZERS
 from torch import nn
 
+from snndense.utils.key_report import ORIGIN
+
 from .loading import match_pretrained, open_weights, published_or_none
 from .reading import WEB, read_checkpoint
 from .recognition import Published
-
-#: Entry of a state dict's ``_metadata`` that names the published file.
-ORIGIN = 'published_file'
 
 
 def describe(path: str, published: Published) -> str:

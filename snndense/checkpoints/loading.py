@@ -6,14 +6,13 @@ from typing import Optional
 
 from torch import Tensor, nn
 
+from snndense.utils.key_report import KeyReport, compare_keys
+
 from .published import find_published, is_published
 from .reading import get_state_dict, read_checkpoint
 from .recognition import Published
-from .report import KeyReport, compare_keys
 
 BACKBONE = 'backbone.'
-NOT_BUILT = 'of stages that out_indices does not build'
-NOT_PUBLISHED = 'in no published model, starts anew'
 
 
 @dataclass(frozen=True)
@@ -155,7 +154,7 @@ def match_pretrained(
         for key, value in weights.items()
         if key.startswith(start)
     }
-    report = _explain(compare_keys(module.state_dict(), selected), module, selected)
+    report = _compare(module, selected)
     part = f'{name or "model"} ({type(module).__name__})'
     if not report.matched:
         raise ValueError(
@@ -178,27 +177,6 @@ def match_pretrained(
     return Match({key: selected[key] for key in report.matched}, report, published)
 
 
-def check_backbone(
-    backbone: nn.Module, stored: dict[str, Tensor], path: str | Path
-) -> None:
-    """Refuse published weights that a backbone would load in part only.
-
-    Args:
-        backbone (nn.Module): The backbone; it is not changed.
-        stored (dict[str, Tensor]): Weights for it, under its keys.
-        path (str | Path): The file that they are from.
-
-    Raises:
-        ValueError: If weights are missing or left over, or have another shape.
-    """
-    report = _explain(compare_keys(backbone.state_dict(), stored), backbone, stored)
-    if report.surprises:
-        raise ValueError(
-            f'{path} does not fit this {type(backbone).__name__}:\n{report}\n'
-            f'{_advice(report, None)}No weights are loaded'
-        )
-
-
 def _find_prefix(module: nn.Module, published: Published) -> str:
     """Place of the part of a published model that a module is; '' for all of it."""
     keys = set(module.state_dict())
@@ -211,27 +189,12 @@ def _find_prefix(module: nn.Module, published: Published) -> str:
     return max(published.parts, key=num_shared)
 
 
-def _group(key: str) -> str:
-    """Stage that a backbone's key belongs to, such as ``'stages.3'``."""
-    first, *rest = key.split('.')
-    return f'{first}.{rest[0]}' if rest and rest[0].isdigit() else first
-
-
-def _explain(
-    report: KeyReport, module: nn.Module, stored: dict[str, Tensor]
-) -> KeyReport:
-    """Mark what has to be missing or left over in a backbone."""
+def _compare(module: nn.Module, stored: dict[str, Tensor]) -> KeyReport:
     from snndense.models.backbones import SpikingBackbone
 
-    if not isinstance(module, SpikingBackbone):
-        return report
-    built = {_group(key) for key in module.state_dict()}
-    expected = {k: NOT_BUILT for k in report.unexpected if _group(k) not in built}
-    in_file = {_group(key) for key in stored}
-    for key in report.missing:
-        if key.startswith(module.unpublished) and _group(key) not in in_file:
-            expected[key] = NOT_PUBLISHED
-    return replace(report, expected=expected)
+    if isinstance(module, SpikingBackbone):
+        return module.compare_weights(stored)
+    return compare_keys(module.state_dict(), stored)
 
 
 def _refused(
@@ -249,15 +212,7 @@ def _refused(
 
 def _advice(report: KeyReport, published: Optional[Published]) -> str:
     """What to change so that the weights fit."""
-    advice = ''
-    if published is not None:
-        settings = ', '.join(f'{k}={v!r}' for k, v in published.backbone.items())
-        advice = f'These are the weights of a {published}: dict({settings}). '
-    if any('layer_scales' in key for key in report.surprises):
-        has = 'has' if any('layer_scales' in k for k in report.unexpected) else 'lacks'
-        value = '1e-6' if has == 'has' else '0'
-        advice += (
-            f'The file {has} layer scales: set layer_scale_init_value={value} in the '
-            'backbone. '
-        )
-    return advice
+    if published is None:
+        return report.advice
+    settings = ', '.join(f'{k}={v!r}' for k, v in published.backbone.items())
+    return f'These are the weights of a {published}: dict({settings}). {report.advice}'

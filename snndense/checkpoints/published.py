@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from snndense.utils.files import complete_file
+from snndense.utils.key_report import KeyReport
 from snndense.version import __version__
 
 from .reading import (
@@ -27,7 +28,6 @@ from .recognition import (
     find_backbone,
     recognise,
 )
-from .report import KeyReport
 from .traps import find_notes
 
 SUFFIXES = (SAFETENSORS, '.pth')

@@ -10,6 +10,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from snndense.utils.compat import check_host
+from snndense.utils.key_report import KeyReport, compare_keys
 
 from .dense_heads import DETECTOR, detector_parts
 from .key_map import KeyMap
@@ -20,7 +21,6 @@ from .meta_sdt import (
     name_meta_sdt,
     recognise_meta_sdt,
 )
-from .report import KeyReport, compare_keys
 from .sdt_v3_large import (
     SDT_V3_LARGE,
     SDT_V3_LARGE_CLASSIFIER,

@@ -7,7 +7,7 @@ from torch import nn
 
 from snndense.checkpoints.loading import check_checkpoint
 from snndense.checkpoints.reading import get_state_dict, read_checkpoint
-from snndense.checkpoints.report import compare_keys
+from snndense.utils.key_report import compare_keys
 
 
 class Head(nn.Module):

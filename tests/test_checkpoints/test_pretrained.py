@@ -20,6 +20,7 @@ from snndense.checkpoints.loading import open_weights
 from snndense.checkpoints.settings import find_differences
 from snndense.engine.preflight import check_model
 from snndense.studies.measuring import load_model
+from snndense.utils.key_report import ORIGIN
 
 from .published_files import Malicious, constant_weights, random_weights
 
@@ -191,6 +192,19 @@ def test_addresses(save, tmp_path, monkeypatch):
     load_checkpoint(model, address)  # what was downloaded is kept
     key = 'stages.0.downsample.conv.bias'
     assert torch.equal(model.backbone.state_dict()[key], found[key])
+
+
+def test_file_that_was_read_and_saved_again_is_still_compared(save, tmp_path):
+    copy = str(tmp_path / 'copy.pth')
+    torch.save(CheckpointLoader.load_checkpoint(save('sdtv3_t')), copy)
+    assert torch.load(copy, weights_only=True)['state_dict']
+    cfg = BACKBONES['sdtv3_t']
+    model = nn.ModuleDict(dict(backbone=MODELS.build(cfg)))
+    load_checkpoint(model, copy)
+    assert ORIGIN not in model.state_dict()._metadata['backbone']  # trained from here
+    other = MODELS.build(dict(cfg, layer_scale_init_value=1.0))
+    with pytest.raises(ValueError, match='lacks layer scales: set layer_scale'):
+        load_checkpoint(nn.ModuleDict(dict(backbone=other)), copy)
 
 
 def test_malicious_file_runs_nothing(save, tmp_path, capsys):

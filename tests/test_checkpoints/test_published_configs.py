@@ -5,8 +5,8 @@ import torch
 from mmengine.registry import MODELS
 
 from snndense.checkpoints.recognition import recognise
-from snndense.checkpoints.report import compare_keys
 from snndense.checkpoints.settings import find_differences
+from snndense.utils.key_report import compare_keys
 
 from .published_files import NAMES, meta_weights
 

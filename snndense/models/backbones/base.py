@@ -1,12 +1,15 @@
 """What every backbone has in common: arguments, time, taps, freezing."""
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Optional
 
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+from snndense.utils.key_report import ORIGIN, KeyReport, compare_keys
 
 from ..layers import fold_time, mean_over_time, repeat_time
 
@@ -14,6 +17,14 @@ OUT_MODES = ('mean', 'sequence')
 # how the families call the projection behind an attention, and the layer inside
 ATTENTION_PROJECTIONS = ('.proj', '.proj_conv')
 CONVOLUTIONS = ('conv', 'rep_conv')
+NOT_BUILT = 'of stages that out_indices does not build'
+NOT_PUBLISHED = 'in no published model, starts anew'
+
+
+def _group(key: str) -> str:
+    """Stage that a backbone's key belongs to, such as ``'stages.3'``."""
+    first, *rest = key.split('.')
+    return f'{first}.{rest[0]}' if rest and rest[0].isdigit() else first
 
 
 class SpikingBackbone(BaseModule):
@@ -199,19 +210,38 @@ class SpikingBackbone(BaseModule):
     def stage_modules(self, index: int) -> list[nn.Module]:
         """Modules that belong to one stage, for freezing."""
 
+    def compare_weights(self, stored: Mapping[str, Tensor]) -> KeyReport:
+        """How weights under the keys of this backbone fit it.
+
+        What has to differ counts as expected: stages that ``out_indices`` does not
+        build, and weights that no published model has.
+        """
+        wanted = self.state_dict()
+        report = compare_keys(wanted, stored)
+        built = {_group(key) for key in wanted}
+        expected = {k: NOT_BUILT for k in report.unexpected if _group(k) not in built}
+        in_file = {_group(key) for key in stored}
+        for key in report.missing:
+            if key.startswith(self.unpublished) and _group(key) not in in_file:
+                expected[key] = NOT_PUBLISHED
+        return replace(report, expected=expected)
+
     def _load_from_state_dict(
         self, state_dict: dict, prefix: str, local_metadata: dict, *args
     ) -> None:
         # mmengine only warns of what does not fit, and goes on with random weights
-        if path := local_metadata.get('published_file'):
-            from snndense.checkpoints.loading import check_backbone
-
+        if path := local_metadata.get(ORIGIN):
             stored = {
                 key.removeprefix(prefix): value
                 for key, value in state_dict.items()
                 if key.startswith(prefix)
             }
-            check_backbone(self, stored, path)
+            report = self.compare_weights(stored)
+            if report.surprises:
+                raise ValueError(
+                    f'{path} does not fit this {type(self).__name__}:\n{report}\n'
+                    f'{report.advice}No weights are loaded'
+                )
         super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
 
     def _freeze_stages(self) -> None:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 MAX_LISTED = 5  # keys named in a message, of each kind
+#: Entry of a state dict's ``_metadata`` that names the published file it is from.
+ORIGIN = 'published_file'
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,18 @@ class KeyReport:
         """Keys that are missing, left over or of another shape for no reason."""
         keys = (*self.unloaded, *self.unexpected)
         return tuple(key for key in keys if key not in self.expected)
+
+    @property
+    def advice(self) -> str:
+        """What to change in the backbone so that the weights fit, where keys tell."""
+        if not any('layer_scales' in key for key in self.surprises):
+            return ''
+        in_file = any('layer_scales' in key for key in self.unexpected)
+        has, value = ('has', '1e-6') if in_file else ('lacks', '0')
+        return (
+            f'The file {has} layer scales: set layer_scale_init_value={value} in the '
+            'backbone. '
+        )
 
     def __str__(self) -> str:
         shapes = [
