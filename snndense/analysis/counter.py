@@ -130,7 +130,7 @@ class OperatorCounter(BaseCounter):
                 self.add_product(ops.PRODUCTS[func](args, out))
             return PRODUCT
         if func.is_view or packet in ops.COPIES:
-            return self._copied(packet, args, out)
+            return self._copied(packet, args)
         if packet in ops.MAX_POOLS:
             self.see_max_pool(x)
             return self.known.origin(x)
@@ -162,8 +162,8 @@ class OperatorCounter(BaseCounter):
             return None
         return self._pointwise(packet, args, out)
 
-    def _copied(self, packet: Any, args: tuple, out: Any) -> Origin | None:
-        if packet is ops.aten.copy_ or packet is ops.aten.copy_.default:
+    def _copied(self, packet: Any, args: tuple) -> Origin | None:
+        if packet is ops.aten.copy_:
             target, source = self.known.origin(args[0]), self.known.origin(args[1])
             return source if target in (None, source) else None
         return self._common_origin(args)

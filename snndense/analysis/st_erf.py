@@ -174,7 +174,7 @@ def st_erf(
             )
             for index, (name, probe) in enumerate(probes.items(), start=1):
                 grad = probe.gradient(x, keep_graph=index < len(probes))
-                sums[name].add(_magnitude(grad, mode, steps, step, per_channel))
+                sums[name].add(_magnitude(grad, mode, step, per_channel))
                 fields[name] = (probe.grid, probe.position(tuple(x.shape[-2:])))
                 bar.update()
             n_images += len(batch)
@@ -251,9 +251,7 @@ def _leaf(batch: Tensor, model: nn.Module, steps: int, mode: str) -> Tensor:
     return x.clone().requires_grad_()
 
 
-def _magnitude(
-    grad: Tensor, mode: str, steps: int, step: str | int, per_channel: bool
-) -> Tensor:
+def _magnitude(grad: Tensor, mode: str, step: str | int, per_channel: bool) -> Tensor:
     """``|g|`` over input channels and, with delays, from the seeded step back."""
     grad = grad.abs()
     if mode == 'spatial' and grad.dim() == 5:

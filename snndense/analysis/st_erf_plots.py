@@ -126,7 +126,7 @@ def plot_erf(
 
 
 def _layer_axes(
-    results: dict[str, STERFResult], rows: int = 1, share: str = 'row'
+    results: dict[str, STERFResult], rows: int = 1
 ) -> tuple[Figure, dict[str, list[Axes]]]:
     """A figure with a column of axes per layer."""
     layers = _layers(results)
@@ -134,7 +134,7 @@ def _layer_axes(
     blocks = math.ceil(len(layers) / columns)
     size = (PANEL * 1.35 * columns + 0.8, PANEL * rows * blocks + 0.6)
     figure = Figure(size, layout='constrained')
-    axes = figure.subplots(rows * blocks, columns, squeeze=False, sharey=share)
+    axes = figure.subplots(rows * blocks, columns, squeeze=False, sharey='row')
     by_layer = {}
     for index, layer in enumerate(layers):
         block, column = divmod(index, columns)

@@ -23,14 +23,6 @@ def _check_map(erf: np.ndarray) -> None:
         )
 
 
-def energy_within_radius(
-    erf: np.ndarray, position: tuple[float, float], radius: float
-) -> float:
-    """Share of the map at distances up to ``radius`` from the unit."""
-    _check_map(erf)
-    return float(erf[_distances(erf.shape, position) <= radius].sum() / erf.sum())
-
-
 def radius_at(
     erf: np.ndarray, position: tuple[float, float], quantile: float
 ) -> Optional[int]:
