@@ -13,6 +13,7 @@ of layers. Formulas and sources: docs/energy.md.
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Optional
@@ -312,15 +313,9 @@ def _count_batch(
     args = (inputs,) if samples is None else (inputs, samples)
     kwargs = {} if samples is None else dict(mode='predict')
     reset_states(model)
-    if meter is not None:
-        meter.__enter__()
-    try:
-        with torch.no_grad(), counter.counting():
-            counter.set_input(inputs)
-            model(*args, **kwargs)
-    finally:
-        if meter is not None:
-            meter.__exit__()
+    with meter or nullcontext(), torch.no_grad(), counter.counting():
+        counter.set_input(inputs)
+        model(*args, **kwargs)
 
 
 def _layers(

@@ -249,7 +249,7 @@ class _LayerMeter:
 
 
 class FiringMeter:
-    """Watches every neuron of a model while its context is entered.
+    """Watches every neuron of a model while it is attached, or its context entered.
 
     Statistics are added up as the model runs and stay on its device; their size does
     not depend on the number of images. Recomputation in a backward pass (gradient
@@ -272,16 +272,24 @@ class FiringMeter:
         self._batch_size = 0
         self._handles: list = []
 
-    def __enter__(self) -> 'FiringMeter':
+    def attach(self) -> None:
+        """Watch from now on, until :meth:`detach`."""
         self._handles = [
             self.model.register_forward_pre_hook(self._start, with_kwargs=True),
             *(neuron.register_forward_hook(self._see) for neuron in self._meters),
         ]
+
+    def detach(self) -> None:
+        """Watch no longer."""
+        for handle in self._handles:
+            handle.remove()
+
+    def __enter__(self) -> 'FiringMeter':
+        self.attach()
         return self
 
     def __exit__(self, *error) -> None:
-        for handle in self._handles:
-            handle.remove()
+        self.detach()
 
     def _start(self, model: nn.Module, args: tuple, kwargs: dict) -> None:
         inputs = args[0] if args else kwargs.get('inputs')

@@ -56,7 +56,8 @@ class FiringRateHook(Hook):
             model = runner.model
             if is_model_wrapper(model):
                 model = model.module
-            self._meter = FiringMeter(model).__enter__()
+            self._meter = FiringMeter(model)
+            self._meter.attach()
 
     def after_train_iter(
         self,
@@ -68,7 +69,7 @@ class FiringRateHook(Hook):
         if self._meter is None:
             return
         meter, self._meter = self._meter, None
-        meter.__exit__()
+        meter.detach()
         meter.reduce()
         self._log(runner, meter.report())
 
