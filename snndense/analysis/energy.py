@@ -22,6 +22,8 @@ import torch
 from spikingjelly.activation_based.op_counter import SimpleEnergyCostConfig
 from torch import Tensor, nn
 
+from snndense.utils.tables import format_shape
+
 from .counter import Tally
 from .evaluation import preprocess, reset_states
 from .firing import FiringMeter, FiringReport
@@ -128,7 +130,8 @@ class LayerEnergy:
         coincidences (float): Pairs of spikes that meet, in a product of spikes.
         gates (float): Values that spikes let pass.
         adds (float): Additions of real values in a pooling; not in the energy.
-        energy_mj (float): ``mac_pj * macs + ac_pj * sops``, in mJ.
+        mac_mj (float): Energy of ``macs``, in mJ.
+        ac_mj (float): Energy of ``sops``, in mJ.
         notes (str): What to know about it.
     """
 
@@ -144,8 +147,20 @@ class LayerEnergy:
     coincidences: float
     gates: float
     adds: float
-    energy_mj: float
+    mac_mj: float
+    ac_mj: float
     notes: str
+
+    @property
+    def energy_mj(self) -> float:
+        """Energy of arithmetic, in mJ."""
+        return self.mac_mj + self.ac_mj
+
+    def as_dict(self) -> dict:
+        """For JSON and CSV."""
+        fields = asdict(self)
+        notes = fields.pop('notes')
+        return dict(fields, energy_mj=self.energy_mj, notes=notes)
 
 
 @dataclass(frozen=True)
@@ -159,7 +174,8 @@ class EnergyReport:
         params (int): Parameters.
         time_steps, levels (int): T of the model and largest D of its neurons.
         num_images (int): Images that were looked at.
-        input_shapes (dict[str, int]): Sizes of the input, and how many images had it.
+        input_shapes (dict[tuple[int, ...], int]): Shapes of the input without its first
+            axis, and how many images had each.
         ann_macs (float): Dense multiply-accumulates of one step: of the same network
             without spikes, on the same images.
         weight_bytes, bias_bytes, state_bytes (float): Memory traffic.
@@ -174,7 +190,7 @@ class EnergyReport:
     time_steps: int
     levels: int
     num_images: int
-    input_shapes: dict[str, int]
+    input_shapes: dict[tuple[int, ...], int]
     ann_macs: float
     weight_bytes: float
     bias_bytes: float
@@ -222,18 +238,21 @@ class EnergyReport:
 
     def stages(self) -> dict[str, dict[str, float]]:
         """Sums per part of the model."""
-        columns = ('dense_macs', 'macs', 'sops', 'sops_rate', 'energy_mj')
-        return sum_by_stage(self.layers, *columns)
+        operations = ('dense_macs', 'macs', 'sops', 'sops_rate')
+        energies = ('mac_mj', 'ac_mj', 'energy_mj')
+        return sum_by_stage(self.layers, *operations, *energies)
 
     def as_dict(self) -> dict:
         """For JSON."""
         totals = ('macs', 'sops', 'sops_rate', 'compute_mj', 'ann_mj')
         totals += ('memory_bytes', 'memory_mj')
-        fields = asdict(self)
-        fields['firing'] = self.firing.as_dict() if self.firing else None
+        shapes = self.input_shapes.items()
         return {
             **{name: getattr(self, name) for name in totals},
-            **fields,
+            **asdict(self),
+            'layers': [layer.as_dict() for layer in self.layers],
+            'input_shapes': {format_shape(shape): n for shape, n in shapes},
+            'firing': self.firing.as_dict() if self.firing else None,
             'stages': self.stages(),
         }
 
@@ -275,8 +294,7 @@ def measure_energy(
     try:
         for batch in batches:
             inputs, samples = preprocess(model, batch)
-            shape = ' x '.join(map(str, inputs.shape[1:]))
-            shapes[shape] += len(inputs)
+            shapes[tuple(inputs.shape[1:])] += len(inputs)
             _count_batch(model, counter, meter, inputs, samples)
             on_batch()
     finally:
@@ -346,7 +364,8 @@ def _layers(
             coincidences=tally.coincidences / num_images,
             gates=tally.gates / num_images,
             adds=tally.adds / num_images,
-            energy_mj=(table.mac_pj * macs + table.ac_pj * sops) * MJ_PER_PJ,
+            mac_mj=table.mac_pj * macs * MJ_PER_PJ,
+            ac_mj=table.ac_pj * sops * MJ_PER_PJ,
             notes='; '.join(notes),
         )
 

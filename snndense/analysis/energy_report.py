@@ -1,11 +1,15 @@
 """An energy report as text, table and figure."""
 
-from dataclasses import asdict
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from snndense.utils.tables import format_count, format_table, write_csv
+from snndense.utils.tables import (
+    format_count,
+    format_shape,
+    format_table,
+    write_csv,
+)
 
 from .energy import EnergyReport
 
@@ -43,7 +47,7 @@ def assumptions(report: EnergyReport) -> tuple[str, ...]:
         f'{table.memory_pj_per_byte} pJ per byte. It leaves out activations, spikes in '
         'transit and caches; no measurement.',
         f'{report.num_images} images, padding included: '
-        + ', '.join(f'{n} of {shape}' for shape, n in report.input_shapes.items())
+        + ', '.join(f'{n} of {format_shape(s)}' for s, n in report.input_shapes.items())
         + '.',
     ]
     if report.firing is not None and (dead := report.firing.dead_layers()):
@@ -67,7 +71,7 @@ def energy_text(report: EnergyReport, *, with_layers: bool = False) -> str:
                 layer.operator,
                 layer.reads,
                 f'{layer.mean_count:.4f}',
-                *_costs(report, asdict(layer)),
+                *_costs(report, layer.as_dict()),
             )
             for layer in report.layers
         ]
@@ -121,7 +125,7 @@ def _totals(report: EnergyReport) -> str:
 
 def write_energy_csv(report: EnergyReport, path: str | Path) -> None:
     """Write one row per layer and operator."""
-    write_csv(path, [asdict(layer) for layer in report.layers])
+    write_csv(path, [layer.as_dict() for layer in report.layers])
 
 
 def plot_energy(report: EnergyReport) -> Figure:
@@ -130,9 +134,11 @@ def plot_energy(report: EnergyReport) -> Figure:
     Bars are split into multiply-accumulates of real values and additions of spikes.
     """
     stages = report.stages()
-    parts = [(name, sums['macs'], sums['sops']) for name, sums in stages.items()]
+    parts = [(name, sums['mac_mj'], sums['ac_mj']) for name, sums in stages.items()]
     layers = sorted(report.layers, key=lambda x: x.energy_mj, reverse=True)[:COSTLIEST]
-    rows = [(f'{x.name or "(model)"} ({x.operator})', x.macs, x.sops) for x in layers]
+    rows = [
+        (f'{x.name or "(model)"} ({x.operator})', x.mac_mj, x.ac_mj) for x in layers
+    ]
     height = 1.6 + 0.2 * max(len(parts), len(rows))
     figure = Figure(figsize=(12, height), layout='constrained')
     axes = figure.subplots(1, 2)
@@ -140,9 +146,7 @@ def plot_energy(report: EnergyReport) -> Figure:
         (axes[0], parts, 'parts'),
         (axes[1], rows, 'costliest layers'),
     ):
-        names = [name for name, _, _ in bars]
-        real = [report.table.mac_pj * macs * 1e-9 for _, macs, _ in bars]
-        spiking = [report.table.ac_pj * sops * 1e-9 for _, _, sops in bars]
+        names, real, spiking = ([bar[i] for bar in bars] for i in range(3))
         positions = range(len(bars))
         axis.barh(positions, spiking, color=BLUE, label='additions of spikes')
         axis.barh(

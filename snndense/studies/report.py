@@ -181,16 +181,13 @@ def class_names(cfg: Config) -> Optional[Sequence[str]]:
 
 def energy_section(report: EnergyReport) -> Section:
     """Operations and energy: a bar per part of the model, tables, assumptions."""
-    table, stages = report.table, report.stages()
+    stages = report.stages()
     largest = max((sums['energy_mj'] for sums in stages.values()), default=0) or 1
     bars = [
         Bar(
             name,
             f'{sums["energy_mj"]:.3g} mJ',
-            (
-                1e-9 * table.ac_pj * sums['sops'] / largest,
-                1e-9 * table.mac_pj * sums['macs'] / largest,
-            ),
+            (sums['ac_mj'] / largest, sums['mac_mj'] / largest),
         )
         for name, sums in stages.items()
     ]
@@ -244,8 +241,7 @@ def firing_section(model: nn.Module, report: FiringReport) -> Section:
         parts.setdefault(stage_of(layer.name), []).append(layer)
     bars = []
     for name, layers in parts.items():
-        values = sum(layer.values for layer in layers) or 1
-        rate = sum(layer.firing_rate * layer.values for layer in layers) / values
+        rate = FiringReport(tuple(layers), report.num_images).firing_rate
         bars.append(Bar(name, f'{rate:.1%}', (rate,)))
     rows = [
         (
@@ -345,9 +341,7 @@ def erf_section(settings: Settings, model: nn.Module, layers: Sequence[str]) -> 
 
 def _input_shape(energy: EnergyReport) -> tuple[int, int]:
     """Height and width that most images had."""
-    shape = max(energy.input_shapes, key=energy.input_shapes.get)
-    height, width = shape.split(' x ')[-2:]
-    return int(height), int(width)
+    return max(energy.input_shapes, key=energy.input_shapes.get)[-2:]
 
 
 def measure_speed(settings: Settings, energy: EnergyReport) -> Measurement:

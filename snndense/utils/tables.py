@@ -30,6 +30,11 @@ def format_count(value: float) -> str:
     return f'{value:.4g}'
 
 
+def format_shape(shape: Iterable[int]) -> str:
+    """Sides of an image or a tensor: ``'3 x 224 x 224'``."""
+    return ' x '.join(map(str, shape))
+
+
 def write_csv(path: str | Path, rows: Sequence[dict]) -> None:
     """Write rows with the same keys as CSV; the file is complete or absent."""
     with complete_file(path) as temporary, open(temporary, 'w', newline='') as file:

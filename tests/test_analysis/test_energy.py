@@ -65,7 +65,8 @@ def test_hand_count():
     assert report.ann_mj == pytest.approx(4.6e-9 * one_step)
     assert report.params == sum(p.numel() for p in model.parameters())
     assert (report.time_steps, report.levels) == (2, 1)
-    assert report.input_shapes == {'3 x 8 x 6': 3}
+    assert report.input_shapes == {(3, 8, 6): 3}
+    assert report.as_dict()['input_shapes'] == {'3 x 8 x 6': 3}
     assert report.firing.layers[0].spikes_per_image == pytest.approx(sops / 5)
     by_name = {layer.name: layer for layer in report.layers}
     assert by_name['stem'].notes == 'reads the image'
@@ -215,6 +216,9 @@ def test_text_table_and_figure(tmp_path):
     rows = list(csv.DictReader(path.open()))
     total = sum(float(row['energy_mj']) for row in rows)
     assert total == pytest.approx(report.compute_mj)
+    stages = report.stages().values()
+    parts = [sum(s[name] for s in stages) for name in ('mac_mj', 'ac_mj')]
+    assert parts == pytest.approx([4.6e-9 * report.macs, 0.9e-9 * report.sops])
     assert sum(s['sops'] for s in report.stages().values()) == report.sops
     assert json.loads(json.dumps(report.as_dict()))['compute_mj'] == report.compute_mj
     parts, _ = plot_energy(report).axes

@@ -34,6 +34,7 @@ from snndense.analysis.st_erf_files import (
 from snndense.studies import erf_models
 from snndense.utils import cli
 from snndense.utils.files import complete_folder
+from snndense.utils.tables import format_shape
 
 
 def parse_args() -> argparse.Namespace:
@@ -233,7 +234,7 @@ def main() -> None:
             figure.savefig(folder / f'{name}.png', dpi=120)
     print(format_statistics(rows))
     count = next(iter(measured.values()))['spatial'].n_images
-    size = ' x '.join(map(str, images.shape[-2:]))
+    size = format_shape(images.shape[-2:])
     print(f'{count} images of {size} ({args.images}); radii and sigma in pixels, areas')
     print(f'as shares of the image. Arrays, table and figures are in {args.out}')
 

@@ -22,7 +22,7 @@ from snndense.export.parts import PARTS, ExportedPart
 from snndense.models.time_steps import get_steps, set_steps
 from snndense.studies.measuring import default_shape, load_model
 from snndense.utils import cli
-from snndense.utils.tables import format_table
+from snndense.utils.tables import format_shape, format_table
 from snndense.version import __version__
 
 HEADER = ('output', 'shape', 'mean', 'largest deviation', 'mean deviation', 'rounding')
@@ -98,7 +98,7 @@ def table(checks: list[OutputCheck]) -> str:
     rows = [
         (
             check.name,
-            ' x '.join(map(str, check.shape)),
+            format_shape(check.shape),
             f'{check.magnitude:.3g}',
             f'{check.largest:.1e}',
             f'{check.mean:.1e}',
@@ -136,7 +136,7 @@ def main() -> None:
     if checks:
         print(table(checks), end='\n\n')
     size = Path(args.out).stat().st_size / 2**20
-    shape = ' x '.join(map(str, example.shape))
+    shape = format_shape(example.shape)
     print(f'{args.out}: {size:.1f} MiB, input image: {shape}, {get_steps(model)}')
 
 
