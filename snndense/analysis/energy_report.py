@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 
 from snndense.utils.tables import (
     format_count,
+    format_fields,
     format_shape,
     format_table,
     write_csv,
@@ -108,7 +109,7 @@ def _costs(report: EnergyReport, sums: dict) -> tuple[str, ...]:
 def _totals(report: EnergyReport) -> str:
     firing = report.firing
     rate = '-' if firing is None else f'{firing.firing_rate:.4f}'
-    lines = {
+    fields = {
         'parameters': format_count(report.params),
         'MACs per image': format_count(report.macs),
         'SOPs per image': format_count(report.sops),
@@ -119,8 +120,7 @@ def _totals(report: EnergyReport) -> str:
         'memory traffic': f'{format_count(report.memory_bytes)}B, '
         f'{report.memory_mj:.4g} mJ, not in the compute energy',
     }
-    width = max(map(len, lines))
-    return '\n'.join(f'{name.ljust(width)}  {text}' for name, text in lines.items())
+    return format_fields(fields)
 
 
 def write_energy_csv(report: EnergyReport, path: str | Path) -> None:

@@ -13,9 +13,9 @@ from mmengine.logging import print_log
 from tqdm import tqdm
 
 from ..utils.files import complete_folder
+from ..utils.tables import bullets
 
 ARCHIVES = ('.zip', '.tar.gz')
-MAX_LISTED = 5
 MAX_THREADS = 8  # numpy and zlib let them run side by side
 
 
@@ -149,12 +149,9 @@ def convert(
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
         if bad:
-            listed = '\n'.join(f'  - {text}' for text in sorted(bad)[:MAX_LISTED])
-            rest = len(bad) - MAX_LISTED
-            more = f'\n  - and {rest} more' if rest > 0 else ''
             raise ValueError(
                 f'{len(bad)} of {len(sources)} files cannot be used; nothing was '
-                f'written:\n{listed}{more}'
+                f'written:\n{bullets(sorted(bad))}'
             )
 
 

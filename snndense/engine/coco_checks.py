@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mmengine.dataset import BaseDataset
 
-MAX_LISTED = 5
+from snndense.utils.tables import listed
 
 
 def check_coco(dataset: BaseDataset) -> list[str]:
@@ -64,16 +64,16 @@ def check_categories(path: str, categories: list[dict], classes: tuple) -> None:
     if absent:
         raise ValueError(
             f'the categories of {path} are not the classes of the config: '
-            f'{_listed(absent)} {"is" if len(absent) == 1 else "are"} not among its '
-            f'{len(named)} categories ({_listed(named)}). Set metainfo=dict(classes='
+            f'{listed(absent)} {"is" if len(absent) == 1 else "are"} not among its '
+            f'{len(named)} categories ({listed(named)}). Set metainfo=dict(classes='
             '...) in the data sets and num_classes in the heads'
         )
     in_file = [name for name in named if name in classes]
     if in_file != list(classes):
         raise ValueError(
             f'labels are numbered in the order of {path}, where the categories are '
-            f'({_listed(in_file)}), but the classes of the config are '
-            f'({_listed(classes)}). Write them in the order of the file'
+            f'({listed(in_file)}), but the classes of the config are '
+            f'({listed(classes)}). Write them in the order of the file'
         )
 
 
@@ -136,8 +136,3 @@ def _is_used(annotation: dict) -> bool:
 
 def _loads_masks(dataset: BaseDataset) -> bool:
     return any(getattr(t, 'with_mask', False) for t in dataset.pipeline.transforms)
-
-
-def _listed(names: list | tuple) -> str:
-    more = ', ...' if len(names) > MAX_LISTED else ''
-    return ', '.join(map(str, names[:MAX_LISTED])) + more

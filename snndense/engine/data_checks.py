@@ -13,11 +13,11 @@ from mmengine.registry import DATASETS
 from PIL import Image, UnidentifiedImageError
 
 from snndense.datasets.event_frames import EventFrameDataset
+from snndense.utils.tables import bullets
 
 from .coco_checks import check_coco
 
 READERS = 16  # threads: reading the ends of many files waits for the disk, mostly
-MAX_LISTED = 5
 ANNOUNCED = 5000  # images from which on the check says that it runs
 ENDS = {b'\xff\xd8': b'\xff\xd9', b'\x89P': b'IEND'}  # of JPEG and PNG files
 TAIL = 4096
@@ -216,10 +216,9 @@ def check_images(
         }
     if not bad:
         return
-    listed = '\n'.join(f'  - {p}: {d}' for p, d in list(bad.items())[:MAX_LISTED])
-    more = f'\n  - and {len(bad) - MAX_LISTED} more' if len(bad) > MAX_LISTED else ''
+    named = bullets([f'{path}: {damage}' for path, damage in bad.items()])
     error = FileNotFoundError if 'it is missing' in bad.values() else ValueError
     raise error(
-        f'{len(bad)} of {len(paths)} images of {source} cannot be read:\n{listed}{more}'
+        f'{len(bad)} of {len(paths)} images of {source} cannot be read:\n{named}'
         '\nCopy them again, or take them out of the annotations'
     )

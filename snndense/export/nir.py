@@ -28,6 +28,7 @@ from snndense.models.layers import (
     SpikingNeuron,
 )
 from snndense.utils.files import complete_file
+from snndense.utils.tables import bullets
 
 from .onnx import require
 
@@ -183,12 +184,9 @@ def raise_refused(refused: dict[str, str]) -> None:
     """Raise ValueError if there are layers that NIR cannot express."""
     if not refused:
         return
-    lines = [f'  - {name}: {reason}' for name, reason in refused.items()]
-    more = (
-        f'\n  and {len(lines) - MOST_LISTED} more' if len(lines) > MOST_LISTED else ''
-    )
+    layers = [f'{name}: {reason}' for name, reason in refused.items()]
     raise ValueError(
-        'NIR cannot express these layers:\n' + '\n'.join(lines[:MOST_LISTED]) + more
+        f'NIR cannot express these layers:\n{bullets(layers, MOST_LISTED)}'
     )
 
 

@@ -1,11 +1,11 @@
 """Means and spreads of the runs of an experiment, as a table and as JSON."""
 
 import json
-import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
 from snndense.utils.files import complete_file
+from snndense.utils.tables import format_mean_std, markdown_table, mean_std
 
 from .ablation import Experiment, Run
 
@@ -31,8 +31,7 @@ def summarize(experiment: Experiment, runs: Sequence[Run]) -> dict:
         mean, std = {}, {}
         for metric, key in experiment.metrics.items():
             values = [result['metrics'][key] for result in results]
-            mean[metric] = statistics.mean(values) if values else None
-            std[metric] = statistics.stdev(values) if len(values) > 1 else None
+            mean[metric], std[metric] = mean_std(values)
         variants[name] = dict(
             config=variant.config,
             cfg_options=variant.cfg_options,
@@ -46,22 +45,13 @@ def summarize(experiment: Experiment, runs: Sequence[Run]) -> dict:
     )
 
 
-def _cell(mean: float | None, std: float | None, decimals: int) -> str:
-    if mean is None:
-        return ''
-    spread = '' if std is None else f' ± {std:.{decimals}f}'
-    return f'{mean:.{decimals}f}{spread}'
-
-
-def format_table(summary: dict) -> str:
+def summary_table(summary: dict) -> str:
     """A Markdown table of a summary: mean ± standard deviation, a row per variant.
 
     Args:
         summary (dict): Of :func:`summarize`.
     """
     names = list(summary['metrics'])
-    rows = [('variant', *names, 'runs', 'parameters (M)')]
-    rows.append(('---', *['---:'] * (len(names) + 2)))
     variants = summary['variants'].values()
     decimals = {}
     for name in names:
@@ -69,14 +59,15 @@ def format_table(summary: dict) -> str:
         # fractions as mmdet has them, or percentages as mmseg and mmpretrain
         is_fraction = all(mean is None or abs(mean) <= 1 for mean in means)
         decimals[name] = 3 if is_fraction else 2
+    rows = []
     for variant, entry in summary['variants'].items():
         cells = (
-            _cell(entry['mean'][name], entry['std'][name], decimals[name])
+            format_mean_std(entry['mean'][name], entry['std'][name], decimals[name])
             for name in names
         )
         parameters = f'{entry["parameters"] / 1e6:.3f}'
         rows.append((variant, *cells, str(len(entry['runs'])), parameters))
-    return '\n'.join(f'| {" | ".join(row)} |' for row in rows)
+    return markdown_table(('variant', *names, 'runs', 'parameters (M)'), rows)
 
 
 def write_results(summary: dict, path: str | Path) -> None:

@@ -1,7 +1,7 @@
 """Receptive fields of the variants of an experiment, before and after training."""
 
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Optional
 
@@ -14,6 +14,7 @@ from snndense.analysis.macs import num_params
 from snndense.analysis.st_erf import st_erf
 from snndense.analysis.st_erf_stats import describe
 from snndense.engine.resume import find_resumable
+from snndense.utils.tables import format_mean_std, markdown_table, mean_std
 
 from .ablation import Experiment, Run
 from .erf_models import build_for_erf, calibrate_norms
@@ -208,7 +209,7 @@ def format_tables(
     """
     blocks = []
     for (experiment, state), groups in conditions.items():
-        lines = list(_rows(groups, statistic, sizes[experiment]))
+        table = _table(groups, statistic, sizes[experiment])
         verdicts = [
             f'- {name}: larger than {reference} for every seed at {v.larger} of '
             f'{v.places} places (stage and delay), smaller at {v.smaller}'
@@ -218,19 +219,16 @@ def format_tables(
         ]
         seeds = len(next(iter(groups.values())).runs)
         title = f'{experiment}, {state}, {seeds} seeds'
-        blocks.append('\n'.join([f'**{title}**', '', *lines, '', *verdicts]))
+        blocks.append('\n'.join([f'**{title}**', '', table, '', *verdicts]))
     return '\n\n'.join(blocks)
 
 
-def _rows(
-    groups: dict[str, Group], statistic: str, sizes: dict[str, int]
-) -> Iterator[str]:
+def _table(groups: dict[str, Group], statistic: str, sizes: dict[str, int]) -> str:
     first = next(iter(groups.values())).first
     metrics = list(first.metrics)
     silent = 'silent neuron layers'
     header = ('', 'parameters (M), backbone', *first.statistics, silent, *metrics)
-    yield f'| {" | ".join(header)} |'
-    yield f'| --- |{" ---: |" * (len(header) - 1)}'
+    rows = []
     for name, group in groups.items():
         backbone = group.first.backbone_parameters
         cells = [name, f'{sizes[name] / 1e6:.3f}, {backbone / 1e6:.3f}']
@@ -244,16 +242,13 @@ def _rows(
         silent = [len(run.silent_layers) for run in group.runs]
         cells.append(f'{statistics.mean(silent):.3g}')
         for metric in metrics:
-            cells.append(_mean_std([run.metrics[metric] for run in group.runs], 3))
-        yield f'| {" | ".join(cells)} |'
+            values = [run.metrics[metric] for run in group.runs]
+            cells.append(format_mean_std(*mean_std(values), 3))
+        rows.append(cells)
+    return markdown_table(header, rows)
 
 
 def _number(values: list[float], statistic: str) -> str:
     if statistic.startswith(('area', 'square')):  # percent of the image
-        return _mean_std([100 * value for value in values], 1)
-    return _mean_std(values, 1)
-
-
-def _mean_std(values: list[float], decimals: int) -> str:
-    spread = f' ± {statistics.stdev(values):.{decimals}f}' if len(values) > 1 else ''
-    return f'{statistics.mean(values):.{decimals}f}{spread}'
+        values = [100 * value for value in values]
+    return format_mean_std(*mean_std(values), 1)

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-MAX_LISTED = 5  # keys named in a message, of each kind
+from .tables import listed
+
 #: Entry of a state dict's ``_metadata`` that names the published file it is from.
 ORIGIN = 'published_file'
 
@@ -65,9 +66,9 @@ class KeyReport:
         ):
             for reason, group in self._by_reason(keys).items():
                 because = f' ({reason})' if reason else ''
-                lines.append(f'{len(group)} {what}{because}: {_listed(group)}')
+                lines.append(f'{len(group)} {what}{because}: {listed(group)}')
         if shapes:
-            lines.append(f'{len(shapes)} of another shape: {_listed(shapes)}')
+            lines.append(f'{len(shapes)} of another shape: {listed(shapes)}')
         return '\n'.join(f'  - {line}' for line in lines)
 
     def _by_reason(self, keys: tuple[str, ...]) -> dict[str, list[str]]:
@@ -75,11 +76,6 @@ class KeyReport:
         for key in keys:
             groups.setdefault(self.expected.get(key, ''), []).append(key)
         return groups
-
-
-def _listed(keys: list[str]) -> str:
-    more = f', and {len(keys) - MAX_LISTED} more' if len(keys) > MAX_LISTED else ''
-    return ', '.join(keys[:MAX_LISTED]) + more
 
 
 def compare_keys(

@@ -9,9 +9,10 @@ from snndense.checkpoints import Published, check_parts
 from snndense.checkpoints.published import find_block, find_published
 from snndense.checkpoints.reading import read_checkpoint
 from snndense.utils.cli import read_config
+from snndense.utils.tables import format_fields
 
 from .entries import Entry, load_zoo, plain
-from .report import format_arguments, format_fields, format_traps, test_command
+from .report import format_arguments, format_traps, test_command
 
 #: Tasks of published files -> tasks of the zoo.
 TASK_OF = dict(classifier='cls', detector='det', segmentor='seg')

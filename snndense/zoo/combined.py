@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import Optional
 
+from snndense.utils.tables import markdown_table
+
 from .entries import Entry, load_zoo
 
 #: Ending of a config's name -> heading of its accuracy, and the metrics it stands for.
@@ -53,7 +55,7 @@ def combined_table(entries: Optional[Iterable[Entry]] = None) -> str:
     header = ['family', 'backbone']
     for params, accuracy, _ in TASKS.values():
         header += [params, 'MACs (G)', accuracy]
-    rows = [header, ['---', '---', *['---:'] * (len(header) - 2)]]
+    rows = []
     for name, row in backbones(entries).items():
         cells = [row['imagenet'].family, f'`{name}`']
         for task, (_, _, metrics) in TASKS.items():
@@ -64,7 +66,7 @@ def combined_table(entries: Optional[Iterable[Entry]] = None) -> str:
             variants = (entry, by_stem.get(entry.stem + PUBLISHED))
             cells += [*_cost(entry), _accuracy(filter(None, variants), metrics)]
         rows.append(cells)
-    return '\n'.join(f'| {" | ".join(row)} |'.replace('  ', ' ') for row in rows)
+    return markdown_table(header, rows, right=range(2, len(header)))
 
 
 def _cost(entry: Entry) -> tuple[str, str]:

@@ -2,33 +2,15 @@
 
 import os
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
+
+from snndense.utils.tables import format_fields, format_table
 
 from .entries import Entry, PublishedWeights, zoo_root
 
 HEADER = ('config', 'task', 'family', 'params (M)', 'weights', 'reported', 'status')
 WIDTH = 88
-
-
-def format_table(rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> str:
-    """Rows of cells as aligned columns.
-
-    Args:
-        rows (Iterable[Sequence[str]]): The rows; the first one is the header and gets
-            a rule below it.
-        right (Iterable[int]): Columns to align to the right. Defaults to none.
-    """
-    rows = [tuple(row) for row in rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    rows.insert(1, tuple('-' * width for width in widths))
-    return '\n'.join(
-        '  '.join(
-            cell.rjust(width) if index in right else cell.ljust(width)
-            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    )
 
 
 def list_entries(entries: Iterable[Entry]) -> str:
@@ -45,7 +27,7 @@ def list_entries(entries: Iterable[Entry]) -> str:
         )
         for entry in entries
     ]
-    return format_table([HEADER, *rows], right=(3,))
+    return format_table(HEADER, rows, right=(3,), rule=True)
 
 
 def describe_entry(entry: Entry) -> str:
@@ -92,14 +74,6 @@ def _describe_published(published: PublishedWeights | None) -> str:
         'backbone': format_arguments(published.backbone),
     }
     return f'Published weights\n{textwrap.indent(format_fields(fields), "  ")}'
-
-
-def format_fields(fields: dict[str, str]) -> str:
-    """A line per field, values aligned."""
-    width = max(map(len, fields))
-    return '\n'.join(
-        f'{key.ljust(width)}  {value}'.rstrip() for key, value in fields.items()
-    )
 
 
 def format_traps(traps: Iterable[str]) -> str:

@@ -123,7 +123,7 @@ def without(key: str):
         (dict(images=lambda images: images[1:]), 'which the file does not name'),
         (
             dict(categories=lambda c: [*c[:9], dict(id=c[9]['id'], name='ten')]),
-            '9 is not among its 10 categories (0, 1, 2, 3, 4, ...)',
+            '9 is not among its 10 categories (0, 1, 2, 3, 4, and 5 more)',
         ),
         (dict(categories=lambda c: c[::-1]), 'Write them in the order of the file'),
     ],

@@ -21,11 +21,9 @@ from snndense.analysis.firing_plots import plot_firing
 from snndense.studies.measuring import prepare
 from snndense.utils import cli
 from snndense.utils.files import complete_file
-from snndense.utils.tables import format_table
+from snndense.utils.tables import format_table, listed
 
 HEADER = ('layer', 'neuron', 'T x D', 'rate', 'active', 'silent', 'saturated')
-
-MAX_LISTED = 5
 
 
 def parse_args() -> argparse.Namespace:
@@ -67,9 +65,7 @@ def print_report(report: FiringReport) -> None:
     )
     dead = report.dead_layers()
     if dead:
-        more = f', and {len(dead) - MAX_LISTED} more' * (len(dead) > MAX_LISTED)
-        listed = ', '.join(dead[:MAX_LISTED])
-        print(f'{len(dead)} layers never fired: {listed}{more}')
+        print(f'{len(dead)} layers never fired: {listed(dead)}')
 
 
 def write_report(report: FiringReport, folder: Path) -> None:

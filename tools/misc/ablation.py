@@ -98,7 +98,7 @@ def main() -> None:
     failed = [] if args.report else train(experiment, runs, args)
     unfinished = [run for run in runs if run.result() is None]
     summary = ablation_report.summarize(experiment, runs)
-    print(f'\n{ablation_report.format_table(summary)}\n')
+    print(f'\n{ablation_report.summary_table(summary)}\n')
     print(f'mean ± standard deviation over the seeds {", ".join(map(str, args.seeds))}')
     if not unfinished:
         path = args.work_dir / 'results.json'
