@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 import torch
 from mmengine.structures import InstanceData, PixelData
-from mmengine.visualization import Visualizer
 from torch.utils.data import Dataset
+
+from .visualizers import build_visualizer, draw_sample
 
 MODES = ('original', 'transformed', 'concat', 'pipeline')
 TITLE_HEIGHT = 24
@@ -121,22 +122,8 @@ class SampleDrawer:
         self.is_bgr = channel_order == 'BGR'
         draw = dict(mmdet=self._det, mmseg=self._seg, mmpretrain=self._cls)
         self._draw = draw[scope]
-        self.visualizer = self._build(scope)
-        self.visualizer.dataset_meta = metainfo
-
-    @staticmethod
-    def _build(scope: str) -> Visualizer:
-        if scope == 'mmdet':
-            from mmdet.visualization import DetLocalVisualizer
-
-            return DetLocalVisualizer()
-        if scope == 'mmseg':
-            from mmseg.visualization import SegLocalVisualizer
-
-            return SegLocalVisualizer(alpha=0.5)
-        from mmpretrain.visualization import UniversalVisualizer
-
-        return UniversalVisualizer()
+        options = dict(alpha=0.5) if scope == 'mmseg' else {}
+        self.visualizer = build_visualizer(scope, metainfo, **options)
 
     def draw(self, steps: list[Step]) -> np.ndarray:
         """An RGB picture of the steps side by side, with titles if there are many."""
@@ -165,8 +152,7 @@ class SampleDrawer:
             instances.masks = masks.to_ndarray().astype(bool)
         instances.bboxes = boxes
         sample = DetDataSample(gt_instances=instances)
-        self.visualizer.add_datasample('', image, sample, draw_pred=False)
-        return self.visualizer.get_image()
+        return draw_sample(self.visualizer, image, sample, draw_pred=False)
 
     def _seg(self, image: np.ndarray, data: dict) -> np.ndarray:
         from mmseg.structures import SegDataSample
@@ -177,8 +163,7 @@ class SampleDrawer:
         labels = cv2.resize(data['gt_seg_map'], size, interpolation=cv2.INTER_NEAREST)
         labels = torch.as_tensor(labels.astype(np.int64))[None]
         sample = SegDataSample(gt_sem_seg=PixelData(data=labels))
-        self.visualizer.add_datasample('', image, sample, draw_pred=False)
-        return self.visualizer.get_image()
+        return draw_sample(self.visualizer, image, sample, draw_pred=False)
 
     def _cls(self, image: np.ndarray, data: dict) -> np.ndarray:
         from mmpretrain.structures import DataSample
@@ -186,7 +171,7 @@ class SampleDrawer:
         if 'gt_label' not in data:
             return image
         sample = DataSample().set_gt_label(data['gt_label'])
-        return self.visualizer.visualize_cls(image, sample, draw_pred=False)
+        return draw_sample(self.visualizer, image, sample, draw_pred=False)
 
 
 def _side_by_side(pictures: list[np.ndarray], titles: list[str]) -> np.ndarray:

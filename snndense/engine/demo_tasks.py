@@ -1,21 +1,21 @@
 """What the demo shows of a detector, a segmentor and a classifier."""
 
-from abc import ABC, abstractmethod
 from pathlib import Path
 
 import mmcv
-import numpy as np
 import torch
 from mmengine.dataset import BaseDataset, pseudo_collate
 from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
+
+from .visualizers import OPTIONS, build_visualizer, draw_sample, predict_for_size
 
 PICTURE_SCALE = 4  # scenes are small, and drawn this many times larger
 SCORE_THR = 0.3
 Table = dict[str, dict[str, float]]
 
 
-class DemoTask(ABC):
+class DemoTask:
     """A task on the digit scenes: its metrics, and how to draw a result.
 
     Args:
@@ -27,29 +27,25 @@ class DemoTask(ABC):
             each value is logged under.
         percent (bool): Whether the values are logged in percent.
         curves (str): Name of the picture with the metrics over the training.
+        draw_options (dict): How truth and prediction are drawn.
     """
 
     scope: str
     metrics: dict[str, dict[str, str]]
     percent = True
     curves: str
+    draw_options: dict = {}
 
     def __init__(self, dataset: BaseDataset) -> None:
         self.dataset = dataset
-        self.visualizer = self.build_visualizer()
-        self.visualizer.dataset_meta = dataset.metainfo
+        self.visualizer = build_visualizer(
+            self.scope, dataset.metainfo, **OPTIONS[self.scope]
+        )
 
-    @abstractmethod
-    def build_visualizer(self):
-        """The toolbox's visualizer."""
-
-    @abstractmethod
     def enlarge(self, sample: BaseDataElement) -> None:
         """Let a sample be predicted and drawn for the enlarged picture."""
-
-    @abstractmethod
-    def draw(self, image: np.ndarray, result: BaseDataElement, path: Path) -> None:
-        """Draw truth and prediction on the enlarged picture and write it."""
+        shape = tuple(PICTURE_SCALE * side for side in sample.ori_shape[:2])
+        predict_for_size(sample, shape)
 
     def picks(self, count: int) -> list[int]:
         """Which validation pictures to draw."""
@@ -66,7 +62,10 @@ class DemoTask(ABC):
             source = Path(self.dataset.get_data_info(index)['img_path'])
             image = mmcv.imread(source, channel_order='rgb')
             image = mmcv.imrescale(image, PICTURE_SCALE, interpolation='bicubic')
-            self.draw(image, result, folder / f'{source.stem}.png')
+            path = str(folder / f'{source.stem}.png')
+            draw_sample(
+                self.visualizer, image, result, out_file=path, **self.draw_options
+            )
 
     def table(self, record: dict) -> Table:
         """Rows and columns of a logged validation, as fractions of 1."""
@@ -91,24 +90,13 @@ class DetectionDemo(DemoTask):
     }
     percent = False
     curves = 'ap.png'
-
-    def build_visualizer(self):
-        from mmdet.visualization import DetLocalVisualizer
-
-        return DetLocalVisualizer(alpha=0.5, line_width=2, text_color=(255, 255, 255))
+    draw_options = dict(pred_score_thr=SCORE_THR)
 
     def enlarge(self, sample: BaseDataElement) -> None:
-        # masks and boxes are predicted for the enlarged picture, from the same pixels
-        shape = tuple(PICTURE_SCALE * side for side in sample.ori_shape)
-        scale = tuple(factor / PICTURE_SCALE for factor in sample.scale_factor)
-        sample.set_metainfo(dict(ori_shape=shape, scale_factor=scale))
-        sample.gt_instances.bboxes.rescale_((PICTURE_SCALE, PICTURE_SCALE))
-        sample.gt_instances.masks = sample.gt_instances.masks.resize(shape)
-
-    def draw(self, image: np.ndarray, result: BaseDataElement, path: Path) -> None:
-        self.visualizer.add_datasample(
-            'prediction', image, result, pred_score_thr=SCORE_THR, out_file=str(path)
-        )
+        super().enlarge(sample)
+        truth = sample.gt_instances
+        truth.bboxes.rescale_((PICTURE_SCALE, PICTURE_SCALE))
+        truth.masks = truth.masks.resize(sample.ori_shape)
 
 
 class SegmentationDemo(DemoTask):
@@ -121,22 +109,12 @@ class SegmentationDemo(DemoTask):
     }
     curves = 'miou.png'
 
-    def build_visualizer(self):
-        from mmseg.visualization import SegLocalVisualizer
-
-        return SegLocalVisualizer(alpha=0.6)
-
     def enlarge(self, sample: BaseDataElement) -> None:
-        # logits are resized to the enlarged picture
-        shape = tuple(PICTURE_SCALE * side for side in sample.ori_shape)
-        sample.set_metainfo(dict(ori_shape=shape))
+        super().enlarge(sample)
         labels = sample.gt_sem_seg.data
         for axis in (-2, -1):
             labels = labels.repeat_interleave(PICTURE_SCALE, axis)
         sample.set_data(dict(gt_sem_seg=type(sample.gt_sem_seg)(data=labels)))
-
-    def draw(self, image: np.ndarray, result: BaseDataElement, path: Path) -> None:
-        self.visualizer.add_datasample('prediction', image, result, out_file=str(path))
 
 
 class ClassificationDemo(DemoTask):
@@ -146,21 +124,10 @@ class ClassificationDemo(DemoTask):
     metrics = {'digits': {'top-1': 'accuracy/top1'}}
     curves = 'accuracy.png'
 
-    def build_visualizer(self):
-        from mmpretrain.visualization import UniversalVisualizer
-
-        return UniversalVisualizer()
-
-    def enlarge(self, sample: BaseDataElement) -> None:
-        """A class has no place in the picture."""
-
     def picks(self, count: int) -> list[int]:
         # pictures come class by class
         count = min(count, len(self.dataset))
         return [index * len(self.dataset) // count for index in range(count)]
-
-    def draw(self, image: np.ndarray, result: BaseDataElement, path: Path) -> None:
-        self.visualizer.visualize_cls(image, result, out_file=str(path))
 
 
 DEMO_TASKS: dict[str, type[DemoTask]] = dict(

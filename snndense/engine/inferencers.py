@@ -8,6 +8,8 @@ from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.registry import DATASETS
 
+from .visualizers import build_visualizer
+
 Device = Optional[str | torch.device]
 
 
@@ -45,7 +47,11 @@ def build_inferencer(
     if cfg.default_scope == 'mmpretrain':
         from mmpretrain import ImageClassificationInferencer
 
-        return ImageClassificationInferencer(build_classifier(cfg, checkpoint, device))
+        model = build_classifier(cfg, checkpoint, device)
+        inferencer = ImageClassificationInferencer(model)
+        meta = dict(classes=inferencer.classes)
+        inferencer.visualizer = build_visualizer('mmpretrain', meta)
+        return inferencer
     if cfg.default_scope == 'mmdet':
         from mmdet.apis import DetInferencer as inferencer_class
     else:

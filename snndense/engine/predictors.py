@@ -13,6 +13,7 @@ from PIL import Image
 from snndense.utils.files import complete_file
 
 from .inferencers import build_inferencer
+from .visualizers import draw_sample
 
 
 class Predictor(ABC):
@@ -47,9 +48,14 @@ class Predictor(ABC):
         (batch,) = self.inferencer.preprocess(paths, batch_size=len(paths))
         return self.inferencer.forward(batch)
 
-    @abstractmethod
     def draw(self, image: np.ndarray, sample: BaseDataElement, path: Path) -> None:
         """Draw a prediction on an RGB image and write it to ``path``."""
+        visualizer, options = self.inferencer.visualizer, self.draw_options()
+        draw_sample(visualizer, image, sample, out_file=str(path), **options)
+
+    def draw_options(self) -> dict:
+        """How a prediction is drawn."""
+        return dict(draw_gt=False)
 
     @abstractmethod
     def describe(self, sample: BaseDataElement, folder: Path, name: str) -> dict:
@@ -67,15 +73,8 @@ class DetectionPredictor(Predictor):
             sample.pred_instances = instances[instances.scores >= self.score_thr].cpu()
         return samples
 
-    def draw(self, image: np.ndarray, sample: BaseDataElement, path: Path) -> None:
-        self.inferencer.visualizer.add_datasample(
-            path.name,
-            image,
-            sample,
-            draw_gt=False,
-            pred_score_thr=self.score_thr,
-            out_file=str(path),
-        )
+    def draw_options(self) -> dict:
+        return dict(draw_gt=False, pred_score_thr=self.score_thr)
 
     def describe(self, sample: BaseDataElement, folder: Path, name: str) -> dict:
         instances = sample.pred_instances
@@ -100,11 +99,6 @@ class DetectionPredictor(Predictor):
 class SegmentationPredictor(Predictor):
     """A picture with the class of every pixel, over ``MMSegInferencer``."""
 
-    def draw(self, image: np.ndarray, sample: BaseDataElement, path: Path) -> None:
-        self.inferencer.visualizer.add_datasample(
-            path.name, image, sample, draw_gt=False, out_file=str(path)
-        )
-
     def describe(self, sample: BaseDataElement, folder: Path, name: str) -> dict:
         labels = sample.pred_sem_seg.data[0].cpu().numpy()
         dtype = np.uint8 if len(self.classes) <= 256 else np.uint16
@@ -123,20 +117,9 @@ class SegmentationPredictor(Predictor):
 class ClassificationPredictor(Predictor):
     """The most likely classes, over ``ImageClassificationInferencer``."""
 
-    def __init__(self, *args, **kwargs) -> None:
-        from mmpretrain.visualization import UniversalVisualizer
-
-        super().__init__(*args, **kwargs)
-        self.visualizer = UniversalVisualizer()
-
     def class_names(self) -> tuple[str, ...]:
         # the names are in the checkpoint or belong to the data set, if anywhere
         return self.inferencer.classes or ()
-
-    def draw(self, image: np.ndarray, sample: BaseDataElement, path: Path) -> None:
-        self.visualizer.visualize_cls(
-            image, sample, classes=self.classes or None, out_file=str(path)
-        )
 
     def describe(self, sample: BaseDataElement, folder: Path, name: str) -> dict:
         scores, labels = sample.pred_score.topk(min(self.top_k, len(sample.pred_score)))

@@ -31,7 +31,7 @@ from .benchmark import Measurement, measure
 from .benchmark_worker import Contender, Workload
 from .measuring import data_batches, load_model
 from .report_page import Bar, Bars, Page, Picture, Section, Table, Tile
-from .report_pictures import SCORE_THR, plot_predictions
+from .report_pictures import SCORE_THR, draw_predictions
 
 HEADLINES = {
     'coco/bbox_mAP': 'box AP',
@@ -161,22 +161,23 @@ def accuracy_section(metrics: dict[str, float]) -> Section:
 def predictions_section(settings: Settings, model: nn.Module) -> list[Section]:
     """Pictures with predictions; nothing where images are no files, as of events."""
     batches = data_batches(settings.cfg, settings.images, num_images=NUM_PICTURES)
-    figure = plot_predictions(model, batches, class_names(settings.cfg))
-    if figure is None:
+    scope = settings.cfg.default_scope
+    picture = draw_predictions(model, batches, scope, dataset_meta(settings.cfg))
+    if picture is None:
         return []
     caption = f'The first {len(batches)} images'
-    if settings.cfg.default_scope == 'mmdet':
+    if scope == 'mmdet':
         caption += f', detections with a score of {SCORE_THR} or more'
     return [
-        Section('predictions', 'Predictions', figures=[Picture.photo(figure, caption)])
+        Section('predictions', 'Predictions', figures=[Picture.photo(picture, caption)])
     ]
 
 
-def class_names(cfg: Config) -> Optional[Sequence[str]]:
-    """Names of the classes that the test data of a config has, if it has any."""
+def dataset_meta(cfg: Config) -> dict:
+    """Names and colours of the classes of a config's test data, if it has any."""
     loader = cfg.get('test_dataloader') or cfg.get('val_dataloader')
     datasets = build_datasets(loader) if loader else []
-    return datasets[0].metainfo.get('classes') if datasets else None
+    return datasets[0].metainfo if datasets else {}
 
 
 def energy_section(report: EnergyReport) -> Section:

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from PIL import Image
 
 from snndense.utils.files import complete_file
 
@@ -96,11 +98,11 @@ class Picture:
         return cls(_data_uri('image/svg+xml', buffer), caption, wide)
 
     @classmethod
-    def photo(cls, figure: Figure, caption: str, wide: bool = False) -> 'Picture':
-        """A matplotlib figure with photographs, as pixels."""
+    def photo(cls, pixels: np.ndarray, caption: str) -> 'Picture':
+        """An RGB picture ``(H, W, 3)``."""
         buffer = BytesIO()
-        figure.savefig(buffer, format='jpg', dpi=150, pil_kwargs={'quality': 85})
-        return cls(_data_uri('image/jpeg', buffer), caption, wide)
+        Image.fromarray(pixels).save(buffer, format='jpeg', quality=85)
+        return cls(_data_uri('image/jpeg', buffer), caption)
 
 
 def _data_uri(kind: str, buffer: BytesIO) -> str:

@@ -1,113 +1,83 @@
-"""Predictions drawn on a few images, for a report."""
+"""Predictions for a few images side by side, for a report."""
 
 from collections.abc import Iterable, Sequence
 from typing import Optional
 
+import mmcv
 import numpy as np
 import torch
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from mmengine.structures import BaseDataElement
-from PIL import Image
 from torch import nn
 
-from snndense.analysis.st_erf_plots import COLORS
+from snndense.engine.visualizers import (
+    OPTIONS,
+    build_visualizer,
+    draw_sample,
+    predict_for_size,
+)
 
 SCORE_THR = 0.3
-OPACITY = 0.45
 COLUMNS = 4
-INCHES = 2.4
+SIDE = 360  # pixels of the longer one
+MARGIN = 6
+DETECTIONS = dict(dpi=160, line_width=1)  # mmdet writes small letters
+WHITE = 255
 
 
-def _color(label: int) -> np.ndarray:
-    """RGB of a class, 0 to 1."""
-    text = COLORS[label % len(COLORS)]
-    return np.array([int(text[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+def _read(sample: BaseDataElement) -> np.ndarray:
+    """The image of a sample in the size it is shown in."""
+    image = mmcv.imread(sample.img_path, channel_order='rgb')
+    return mmcv.imrescale(image, (SIDE, SIDE))
 
 
-def _name(label: int, classes: Optional[Sequence[str]]) -> str:
-    known = classes is not None and label < len(classes)
-    return str(classes[label]) if known else f'class {label}'
+def tile(pictures: Sequence[np.ndarray], columns: int = COLUMNS) -> np.ndarray:
+    """Pictures in rows from left to right, each in the middle of a white cell."""
+    columns = min(columns, len(pictures))
+    rows = -(-len(pictures) // columns)
+    height, width = (max(p.shape[axis] for p in pictures) + MARGIN for axis in (0, 1))
+    page = np.full((rows * height, columns * width, 3), WHITE, np.uint8)
+    for index, picture in enumerate(pictures):
+        row, column = divmod(index, columns)
+        top = row * height + (height - picture.shape[0]) // 2
+        left = column * width + (width - picture.shape[1]) // 2
+        page[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
+    return page
 
 
-def _overlay(axis: Axes, mask: np.ndarray, label: int) -> None:
-    layer = np.zeros((*mask.shape, 4))
-    layer[mask] = (*_color(label), OPACITY)
-    axis.imshow(layer, interpolation='nearest')
-
-
-def _draw_instances(axis: Axes, instances: BaseDataElement, classes) -> None:
-    instances = instances[instances.scores >= SCORE_THR].cpu()
-    for index, (label, score) in enumerate(
-        zip(instances.labels.tolist(), instances.scores.tolist(), strict=True)
-    ):
-        if 'masks' in instances:
-            _overlay(axis, np.asarray(instances.masks[index], bool), label)
-        left, top, right, bottom = instances.bboxes[index].tolist()
-        color = _color(label)
-        size = (right - left, bottom - top)
-        axis.add_patch(Rectangle((left, top), *size, fill=False, edgecolor=color))
-        axis.text(
-            left,
-            top,
-            f'{_name(label, classes)} {score:.2f}',
-            color='white',
-            fontsize=6,
-            va='bottom',
-            bbox=dict(facecolor=color, edgecolor='none', pad=0.8),
-            clip_on=True,
-        )
-
-
-def draw_prediction(
-    axis: Axes, sample: BaseDataElement, classes: Optional[Sequence[str]]
-) -> None:
-    """Draw what a model predicts for an image file over the image.
-
-    Args:
-        axis (Axes): Where.
-        sample (BaseDataElement): Data sample of a detector, segmentor or classifier,
-            with ``img_path``.
-        classes (sequence[str], optional): Names of the classes.
-    """
-    axis.imshow(Image.open(sample.img_path).convert('RGB'))
-    if 'pred_instances' in sample:
-        _draw_instances(axis, sample.pred_instances, classes)
-    elif 'pred_sem_seg' in sample:
-        labels = sample.pred_sem_seg.data[0].cpu().numpy()
-        for label in np.unique(labels):
-            _overlay(axis, labels == label, int(label))
-    elif 'pred_label' in sample:
-        label = int(sample.pred_label)
-        score = float(sample.pred_score[label]) if 'pred_score' in sample else None
-        shown = '' if score is None else f' {score:.2f}'
-        axis.set_title(_name(label, classes) + shown, fontsize=8)
-    axis.set(xticks=[], yticks=[])
-
-
-def plot_predictions(
-    model: nn.Module, batches: Iterable[dict], classes: Optional[Sequence[str]] = None
-) -> Optional[Figure]:
+def draw_predictions(
+    model: nn.Module,
+    batches: Iterable[dict],
+    scope: str,
+    dataset_meta: Optional[dict] = None,
+) -> Optional[np.ndarray]:
     """Predictions for all images of some batches; None if they are no image files.
 
     Args:
         model (nn.Module): Detector, segmentor or classifier, in evaluation mode.
         batches (Iterable[dict]): As a data loader yields them.
-        classes (sequence[str], optional): Names of the classes.
+        scope (str): Toolbox of the model.
+        dataset_meta (dict, optional): Names and colours of the classes.
+
+    Returns:
+        np.ndarray: RGB picture.
     """
-    samples = []
-    with torch.no_grad():
-        for batch in batches:
-            samples += model.test_step(batch)
-    if not samples or any(not sample.get('img_path') for sample in samples):
-        return None
-    columns = min(COLUMNS, len(samples))
-    rows = -(-len(samples) // columns)
-    figure = Figure((INCHES * columns, INCHES * rows), layout='constrained')
-    axes = figure.subplots(rows, columns, squeeze=False)
-    for axis in axes.flat[len(samples) :]:
-        axis.set_axis_off()
-    for axis, sample in zip(axes.flat, samples, strict=False):
-        draw_prediction(axis, sample, classes)
-    return figure
+    look, options = dict(OPTIONS[scope]), dict(draw_gt=False)
+    if scope == 'mmdet':
+        look.update(DETECTIONS)
+        options['pred_score_thr'] = SCORE_THR
+    visualizer = build_visualizer(scope, dataset_meta, **look)
+    pictures = []
+    for batch in batches:
+        samples = batch['data_samples']
+        if not all(sample.get('img_path') for sample in samples):
+            return None
+        images = [_read(sample) for sample in samples]
+        for sample, image in zip(samples, images, strict=True):
+            predict_for_size(sample, image.shape[:2])
+        with torch.no_grad():
+            results = model.test_step(batch)
+        pictures += [
+            draw_sample(visualizer, image, result, **options)
+            for image, result in zip(images, results, strict=True)
+        ]
+    return tile(pictures) if pictures else None

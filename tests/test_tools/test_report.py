@@ -3,7 +3,9 @@
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
@@ -13,7 +15,7 @@ from torch import nn
 from snndense.studies import report
 from snndense.studies.benchmark import Measurement
 from snndense.studies.report_page import Bar, Bars, Page, Section, Table, Tile
-from snndense.studies.report_pictures import plot_predictions
+from snndense.studies.report_pictures import MARGIN, draw_predictions, tile
 from snndense.utils.tables import format_count
 
 TOOL = 'analysis_tools/report.py'
@@ -114,44 +116,84 @@ def test_mistakes_are_answered_in_short(call_tool, tiny_configs, tmp_path):
         assert not (tmp_path / 'report').exists()
 
 
-def instances(**fields) -> InstanceData:
-    return InstanceData(bboxes=torch.tensor([[2.0, 3.0, 20.0, 12.0]] * 2), **fields)
+class Model(nn.Module):
+    """Predicts what it was given, for pictures of the size it is asked for."""
 
+    def __init__(self, **fields) -> None:
+        super().__init__()
+        self.fields = fields
 
-def test_predictions_are_drawn(tmp_path):
-    path = tmp_path / 'image.png'
-    Image.new('RGB', (32, 24), (255, 0, 0)).save(path)
-    masks = torch.zeros(2, 24, 32, dtype=torch.bool)
-    masks[:, 5:9, 5:9] = True
-    labels, scores = torch.tensor([1, 0]), torch.tensor([0.9, 0.1])
-    predictions = (
-        dict(pred_instances=instances(labels=labels, scores=scores, masks=masks)),
-        dict(pred_instances=instances(labels=labels, scores=scores)),
-        dict(pred_sem_seg=PixelData(data=torch.arange(2).repeat(1, 24, 16))),
-        dict(pred_label=torch.tensor([1]), pred_score=torch.tensor([0.25, 0.75])),
-    )
-
-    class Model(nn.Module):
-        def test_step(self, batch: dict) -> list:
-            sample = BaseDataElement(metainfo=dict(img_path=batch['path']))
-            for name, value in batch['fields'].items():
+    def test_step(self, batch: dict) -> list[BaseDataElement]:
+        for sample in batch['data_samples']:
+            for name, value in self.fields.items():
                 sample.set_field(value, name)
-            return [sample]
+        return batch['data_samples']
 
-    batches = [dict(path=str(path), fields=fields) for fields in predictions]
-    figure = plot_predictions(Model(), batches, ('cat', 'dog'))
-    with_masks, boxes, areas, one = figure.axes
-    texts = [[text.get_text() for text in axis.texts] for axis in figure.axes]
-    assert texts == [['dog 0.90'], ['dog 0.90'], [], []]  # not the one of score 0.1
-    assert [len(axis.patches) for axis in figure.axes] == [1, 1, 0, 0]
-    assert boxes.patches[0].get_bbox().bounds == (2, 3, 18, 9)
-    # over the image: a mask, nothing, two classes, nothing
-    assert [len(axis.images) for axis in figure.axes] == [2, 1, 3, 1]
-    assert with_masks.images[1].get_array()[..., 3].astype(bool).sum() == 16
-    assert areas.images[1].get_array()[..., 3].astype(bool).sum() == 24 * 16
-    assert one.get_title() == 'dog 0.75'
-    frames = dict(path=None, fields=predictions[3])  # events are no image file
-    assert plot_predictions(Model(), [frames]) is None
+
+def red_image(folder: Path) -> BaseDataElement:
+    """A sample of a red image, 24 by 32."""
+    path = folder / 'image.png'
+    Image.new('RGB', (32, 24), (255, 0, 0)).save(path)
+    meta = dict(img_path=str(path), ori_shape=(24, 32), scale_factor=(2.0, 2.0))
+    return BaseDataElement(metainfo=meta)
+
+
+META = dict(classes=('cat', 'dog'), palette=[(0, 0, 255), (0, 255, 0)])
+
+
+def not_red(picture: np.ndarray) -> np.ndarray:
+    return np.abs(picture.astype(int) - (255, 0, 0)).max(-1) > 40
+
+
+def test_detections_are_drawn(tmp_path):
+    pytest.importorskip('mmdet')
+    sample = red_image(tmp_path)
+    boxes = torch.tensor([[90.0, 90.0, 270.0, 180.0], [10.0, 10.0, 60.0, 60.0]])
+    found = InstanceData(
+        bboxes=boxes, labels=torch.tensor([1, 0]), scores=torch.tensor([0.9, 0.1])
+    )
+    batches = [dict(data_samples=[sample])]
+    picture = draw_predictions(Model(pred_instances=found), batches, 'mmdet', META)
+    # asked for the size that is drawn: 11.25 times that of the file
+    assert sample.ori_shape == (270, 360)
+    assert sample.scale_factor == (2 * 32 / 360, 2 * 24 / 270)
+    assert picture.shape == (270 + MARGIN, 360 + MARGIN, 3)
+    marked = not_red(picture[MARGIN // 2 : -MARGIN // 2, MARGIN // 2 : -MARGIN // 2])
+    assert marked[180, 100:260].all() and marked[100:170, 270].all()
+    assert not marked[:85].any() and not marked[:, :85].any()  # not that of score 0.1
+
+
+def test_classes_of_pixels_are_drawn(tmp_path):
+    pytest.importorskip('mmseg')
+    labels = torch.zeros(1, 270, 360, dtype=torch.int64)
+    labels[..., 180:] = 1
+    model = Model(pred_sem_seg=PixelData(data=labels))
+    batches = [dict(data_samples=[red_image(tmp_path)])] * 2
+    picture = draw_predictions(model, batches, 'mmseg', META)
+    assert picture.shape == (270 + MARGIN, 2 * (360 + MARGIN), 3)  # side by side
+    assert picture[200, 100, 2] > 100 > picture[200, 100, 1]  # blue over red
+    assert picture[200, 300, 1] > 100 > picture[200, 300, 2]
+
+
+def test_class_of_an_image_is_written(tmp_path):
+    pytest.importorskip('mmpretrain')
+    fields = dict(pred_label=torch.tensor([1]), pred_score=torch.tensor([0.25, 0.75]))
+    sample = red_image(tmp_path)
+    batches = [dict(data_samples=[sample])]
+    picture = draw_predictions(Model(**fields), batches, 'mmpretrain', META)
+    assert not_red(picture[10:40, 10:160]).any()
+    assert not not_red(picture[80:270, 10:350]).any()
+    sample.set_metainfo(dict(img_path=None))  # events are no image file
+    assert draw_predictions(Model(**fields), batches, 'mmpretrain') is None
+
+
+def test_pictures_are_tiled():
+    pictures = [np.zeros((4, 6, 3), np.uint8), np.zeros((2, 2, 3), np.uint8)]
+    page = tile(pictures, columns=1)
+    assert page.shape == (2 * (4 + MARGIN), 6 + MARGIN, 3)
+    assert (page == 0).all(-1).sum() == 4 * 6 + 2 * 2
+    top, left = 4 + MARGIN + (2 + MARGIN) // 2, (4 + MARGIN) // 2
+    assert not page[top : top + 2, left : left + 2].any()
 
 
 def test_page_escapes_and_is_complete(tmp_path):
