@@ -11,10 +11,11 @@ from . import (  # noqa: F401 (ports)
     spiking_resformer,
 )
 from . import st_erf as _st_erf
-from .compare import OUTPUT_TOLERANCE, Report, check_parity
+from .compare import OUTPUT_TOLERANCE, check_parity
 from .fixture import FORMAT, Fixture, read_json
-from .key_lists import KeyListReport, check_key_list
+from .key_lists import check_key_list
 from .port import Port, register_port
+from .report import Report
 
 if find_spec('mmdet') is not None:
     from . import dense_heads  # noqa: F401 (registers its ports)
@@ -31,9 +32,7 @@ __all__ = [
 ]
 
 
-def check_file(
-    path: str | Path, tolerance: float = OUTPUT_TOLERANCE
-) -> Report | KeyListReport:
+def check_file(path: str | Path, tolerance: float = OUTPUT_TOLERANCE) -> Report:
     """Compare one recorded file with this package, whatever its format.
 
     Args:

@@ -1,7 +1,7 @@
 """Run a fixture through its port and compare, forward and backward."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -10,6 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from .fixture import Fixture, make_input
 from .port import Port, build_port
+from .report import Report
 
 #: Absolute tolerance on outputs; necks and heads meet 1e-9 as well.
 OUTPUT_TOLERANCE = 1e-8
@@ -20,37 +21,30 @@ GRADIENT_ABSOLUTE_TOLERANCE = 1e-9
 
 
 @dataclass
-class Report:
-    """What a comparison found.
+class ParityReport(Report):
+    """As :class:`Report`, of outputs and gradients.
 
     Attributes:
-        name (str): Fixture name.
         output_deviation (float): Largest absolute deviation of an output value.
         gradient_deviation (float): Largest deviation of a gradient norm or a
             buffer, as a fraction of what is allowed.
-        failures (list[str]): What was out of tolerance or missing.
     """
 
-    name: str
     output_deviation: float = 0.0
     gradient_deviation: float = 0.0
-    failures: list[str] = field(default_factory=list)
 
-    @property
-    def passed(self) -> bool:
-        return not self.failures
-
-    def __str__(self) -> str:
-        status = 'ok  ' if self.passed else 'FAIL'
-        line = (
-            f'{status} {self.name}: outputs within {self.output_deviation:.1e}, '
+    def summary(self) -> str:
+        return (
+            f'outputs within {self.output_deviation:.1e}, '
             f'gradients at {self.gradient_deviation:.1e} of the tolerance'
         )
-        return '; '.join([line, *self.failures[:3]])
 
 
 def _compare_outputs(
-    report: Report, recorded: list[dict], outputs: Sequence[Tensor], tolerance: float
+    report: ParityReport,
+    recorded: list[dict],
+    outputs: Sequence[Tensor],
+    tolerance: float,
 ) -> None:
     if len(recorded) != len(outputs):
         report.failures.append(f'{len(outputs)} outputs, recorded {len(recorded)}')
@@ -78,7 +72,7 @@ def _compare_outputs(
 
 
 def _compare_norms(
-    report: Report, recorded: list, found: dict[str, float | None]
+    report: ParityReport, recorded: list, found: dict[str, float | None]
 ) -> None:
     largest = max((value for _, value in recorded if value is not None), default=0.0)
     for key, expected in recorded:
@@ -106,7 +100,9 @@ def _load(port: Port, fixture: Fixture, training: bool) -> list[str]:
     return problems + [f'unexpected key {key}' for key in incompatible.unexpected_keys]
 
 
-def _run_eval(report: Report, port: Port, fixture: Fixture, tolerance: float) -> None:
+def _run_eval(
+    report: ParityReport, port: Port, fixture: Fixture, tolerance: float
+) -> None:
     report.failures += _load(port, fixture, training=False)
     port.module.eval()
     inputs = fixture.inputs()
@@ -127,7 +123,9 @@ def _run_eval(report: Report, port: Port, fixture: Fixture, tolerance: float) ->
         _compare_outputs(report, fixture.eval_tmean, outputs, tolerance)
 
 
-def _run_train(report: Report, port: Port, fixture: Fixture, tolerance: float) -> None:
+def _run_train(
+    report: ParityReport, port: Port, fixture: Fixture, tolerance: float
+) -> None:
     recorded = fixture.train
     _load(port, fixture, training=True)
     port.module.train()
@@ -171,12 +169,12 @@ def _run_train(report: Report, port: Port, fixture: Fixture, tolerance: float) -
         value = buffers[port.rename(key)].double()
         # a vector is recorded by all its values, or by one number, their sum
         value = value if expected.dim() else value.sum()
-        entry = (value.flatten() - expected.flatten()).abs().max().item()
+        deviation = (value.flatten() - expected.flatten()).abs().max().item()
         report.gradient_deviation = max(
-            report.gradient_deviation, entry / OUTPUT_TOLERANCE
+            report.gradient_deviation, deviation / OUTPUT_TOLERANCE
         )
-        if not entry <= OUTPUT_TOLERANCE:
-            report.failures.append(f'{key} after training: off by {entry:.1e}')
+        if not deviation <= OUTPUT_TOLERANCE:
+            report.failures.append(f'{key} after training: off by {deviation:.1e}')
 
 
 def _scalar(name: str, value: float) -> dict:
@@ -192,7 +190,7 @@ def _scalar(name: str, value: float) -> dict:
     )
 
 
-def check_parity(path: str | Path, tolerance: float = OUTPUT_TOLERANCE) -> Report:
+def check_parity(path: str | Path, tolerance: float = OUTPUT_TOLERANCE) -> ParityReport:
     """Compare one fixture with this package's module, in float64.
 
     Args:
@@ -200,7 +198,7 @@ def check_parity(path: str | Path, tolerance: float = OUTPUT_TOLERANCE) -> Repor
         tolerance (float): Absolute tolerance on outputs. Defaults to 1e-8.
 
     Returns:
-        Report: Deviations and failures.
+        ParityReport: Deviations and failures.
 
     Raises:
         FileNotFoundError, ValueError: If the file is no fixture or its upstream
@@ -208,7 +206,7 @@ def check_parity(path: str | Path, tolerance: float = OUTPUT_TOLERANCE) -> Repor
     """
     fixture = Fixture(path)
     port = build_port(fixture)
-    report = Report(fixture.name)
+    report = ParityReport(fixture.name)
     _run_eval(report, port, fixture, tolerance)
     if fixture.train:
         _run_train(report, port, fixture, tolerance)

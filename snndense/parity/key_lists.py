@@ -7,34 +7,26 @@ import torch
 
 from snndense.checkpoints.recognition import check_parts, count_parameters, recognise
 
+from .report import Report
 
-@dataclass(frozen=True)
-class KeyListReport:
-    """A key list that belongs to a model of this package.
+
+@dataclass
+class KeyListReport(Report):
+    """As :class:`Report`, of a key list that belongs to a model of this package.
 
     Attributes:
-        name (str): Name of the file.
         model (str): The model.
         num_keys (int): Keys that have their place in it.
         num_unread (int): Published keys that nothing reads.
-        failures (tuple[str]): What does not agree.
     """
 
-    name: str
     model: str
     num_keys: int
     num_unread: int
-    failures: tuple[str, ...] = ()
 
-    @property
-    def passed(self) -> bool:
-        return not self.failures
-
-    def __str__(self) -> str:
-        status = 'ok  ' if self.passed else 'FAIL'
+    def summary(self) -> str:
         unread = f', {self.num_unread} that nothing reads' if self.num_unread else ''
-        line = f'{status} {self.name}: {self.model}, {self.num_keys} keys{unread}'
-        return '; '.join([line, *self.failures])
+        return f'{self.model}, {self.num_keys} keys{unread}'
 
 
 def check_key_list(path: str | Path, data: dict) -> KeyListReport:
@@ -72,7 +64,7 @@ def check_key_list(path: str | Path, data: dict) -> KeyListReport:
         raise ValueError(f'{path}: {error}') from None
     unread = {key: weights[key] for key in published.unread}
     found, expected = published.num_params + count_parameters(unread), data['params']
-    failures = () if found == expected else (f'{found} parameters, not {expected}',)
+    failures = [] if found == expected else [f'{found} parameters, not {expected}']
     return KeyListReport(
-        name, str(published), len(report.matched), len(unread), failures
+        name, str(published), len(report.matched), len(unread), failures=failures
     )

@@ -21,8 +21,8 @@ from snndense.models.layers import (
     repeat_time,
 )
 
-from .compare import Report
 from .fixture import read_json
+from .report import Report
 
 FORMAT = 'sterf-fixture-1'
 #: Maps are recorded in float32, with seven digits.
@@ -33,12 +33,16 @@ COLUMN_SHIFT = 5
 
 @dataclass
 class ERFReport(Report):
-    """As :class:`Report`; the deviation of maps counts as that of gradients."""
+    """As :class:`Report`, of receptive fields.
 
-    def __str__(self) -> str:
-        status = 'ok  ' if self.passed else 'FAIL'
-        line = f'{status} {self.name}: maps at {self.gradient_deviation:.1e} of the '
-        return '; '.join([line + 'tolerance', *self.failures[:3]])
+    Attributes:
+        deviation (float): Largest one of a map, as a fraction of what is allowed.
+    """
+
+    deviation: float = 0.0
+
+    def summary(self) -> str:
+        return f'maps at {self.deviation:.1e} of the tolerance'
 
 
 class ChargeLIF(LIF):
@@ -194,14 +198,14 @@ def _areas(statistic: dict) -> Comparison:
         yield f'area at {quantile}', np.array(found or missing), recorded or missing
 
 
-def check_st_erf(path: str | Path) -> Report:
+def check_st_erf(path: str | Path) -> ERFReport:
     """Measure the networks of one fixture and compare with the recorded maps.
 
     Args:
         path (str | Path): A ``sterf-fixture-1`` file.
 
     Returns:
-        Report: Its ``gradient_deviation`` is that of the maps.
+        ERFReport: The largest deviation of a map, and failures.
 
     Raises:
         FileNotFoundError, ValueError: If the file is no such fixture or holds a case
@@ -222,13 +226,13 @@ def check_st_erf(path: str | Path) -> Report:
 _NO_AREAS = dict(map=[], result_side_and_area_ratio={})
 
 
-def _compare(report: Report, name: str, found: np.ndarray, recorded: list) -> None:
+def _compare(report: ERFReport, name: str, found: np.ndarray, recorded: list) -> None:
     expected = np.asarray(recorded)
     if found.shape != expected.shape:
         report.failures.append(f'{name}: {found.shape}, recorded {expected.shape}')
         return
     allowed = ABSOLUTE_TOLERANCE + RELATIVE_TOLERANCE * np.abs(expected)
     ratio = float((np.abs(found - expected) / allowed).max())
-    report.gradient_deviation = max(report.gradient_deviation, ratio)
+    report.deviation = max(report.deviation, ratio)
     if not ratio <= 1:
         report.failures.append(f'{name}: at {ratio:.1e} of the tolerance')
