@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from mmengine.model import BaseDataPreprocessor
 from torch import nn
 
+from snndense.utils.tables import listed
+
 from .backbones import SpikingBackbone
 from .layers import IntegerLIF, SpikingNeuron, hold, hold_unless_spikes
 
@@ -315,7 +317,7 @@ def _refuse_nonlinear_backbones(model: nn.Module) -> None:
         if found:
             raise ValueError(
                 f'{type(backbone).__name__} has layers that are not linear and would '
-                f'have to wait for all virtual steps: {", ".join(found[:5])}. Replace '
+                f'have to wait for all virtual steps: {listed(found)}. Replace '
                 'them by neurons, or see docs/time_steps.md'
             )
 
