@@ -60,10 +60,12 @@ def draw_sample(
             ``out_file``.
 
     Returns:
-        np.ndarray: RGB.
+        np.ndarray: RGB. Of truth and prediction of a segmentor it is the prediction
+        alone; ``out_file`` gets both.
     """
     if hasattr(visualizer, 'visualize_cls'):
         return visualizer.visualize_cls(image, sample, **options)
+    visualizer.set_image(image)  # mmseg sets none where there is nothing to draw
     visualizer.add_datasample('', image, sample, **options)
     return visualizer.get_image()
 
