@@ -51,9 +51,7 @@ def parse_args() -> argparse.Namespace:
         default=1,
         help='images at a time (default: %(default)s)',
     )
-    parser.add_argument(
-        '--device', help='such as cpu or cuda:0 (default: the GPU if there is one)'
-    )
+    cli.add_device(parser)
     return parser.parse_args()
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import dis
+import errno
 import os
 import re
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from .compat import HOSTS, check_host
 
 DEBUG_VARIABLE = 'SNNDENSE_DEBUG'
 USER_ERRORS = (ValueError, TypeError, KeyError, ImportError, OSError)
+# what the system refuses: rights, a read-only or full disk
+SYSTEM_ERRORS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 # raises for unknown types and wrong arguments in a config
 BUILDER = 'mmengine.registry.build_functions'
 
@@ -22,14 +25,88 @@ BUILDER = 'mmengine.registry.build_functions'
 def add_config(parser: argparse.ArgumentParser, purpose: str) -> None:
     """Add ``config`` and ``--cfg-options``."""
     parser.add_argument('config', help=f'{purpose} config file path')
+    add_cfg_options(parser)
+
+
+def add_cfg_options(
+    parser: argparse.ArgumentParser,
+    where: str = 'of the config',
+    example: str = 'train_dataloader.batch_size=2',
+) -> None:
+    """Add ``--cfg-options``, a dict of settings or None."""
     parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=DictAction,
         metavar='KEY=VALUE',
-        help='override settings of the config, such as '
-        'train_dataloader.batch_size=2; a list is written key="[a,b]" or key=a,b, '
-        'nested ones key="[(a,b),(c,d)]", with quotation marks and without spaces',
+        help=f'override settings {where}, such as {example}; a list is written '
+        'key="[a,b]" or key=a,b, nested ones key="[(a,b),(c,d)]", with quotation '
+        'marks and without spaces',
+    )
+
+
+def add_device(parser: argparse.ArgumentParser, default: Optional[str] = None) -> None:
+    """Add ``--device``; a default of None stands for the GPU if there is one."""
+    otherwise = default or 'the GPU if there is one'
+    parser.add_argument(
+        '--device',
+        default=default,
+        help=f'such as cpu or cuda:0 (default: {otherwise})',
+    )
+
+
+def add_shape(
+    parser: argparse.ArgumentParser,
+    otherwise: str,
+    default: Optional[tuple[int, int]] = None,
+) -> None:
+    """Add ``--shape H W``; ``otherwise`` says what is taken by default."""
+    parser.add_argument(
+        '--shape',
+        type=int,
+        nargs=2,
+        default=default,
+        metavar=('H', 'W'),
+        help=f'height and width of the images (default: {otherwise})',
+    )
+
+
+def add_part(parser: argparse.ArgumentParser) -> None:
+    """Add ``--part``, the model or its backbone."""
+    parser.add_argument(
+        '--part',
+        choices=['model', 'backbone'],
+        default='model',
+        help='the whole model with neck and heads, or its backbone alone (default: '
+        '%(default)s)',
+    )
+
+
+def add_field_images(
+    parser: argparse.ArgumentParser, default: str, otherwise: str
+) -> None:
+    """Add ``--images``, ``--num-images`` and ``--shape`` of receptive fields."""
+    parser.add_argument(
+        '--images',
+        default=default,
+        metavar='DIR|random|dataset',
+        help='file, folder or quoted pattern; noise; or the test data of the first '
+        'config (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--num-images', type=int, default=20, help='how many (default: %(default)s)'
+    )
+    add_shape(parser, otherwise)
+
+
+def add_seeds(parser: argparse.ArgumentParser) -> None:
+    """Add ``--seeds``, of the runs of an experiment."""
+    parser.add_argument(
+        '--seeds',
+        type=int,
+        nargs='+',
+        default=[0, 1, 2],
+        help='seeds of every variant (default: 0 1 2)',
     )
 
 
@@ -54,16 +131,8 @@ def add_measurement(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--batch-size', type=int, default=1, help='images at a time (default: 1)'
     )
-    parser.add_argument(
-        '--part',
-        choices=['model', 'backbone'],
-        default='model',
-        help='the whole model with neck and heads, or its backbone alone (default: '
-        '%(default)s)',
-    )
-    parser.add_argument(
-        '--device', help='such as cpu or cuda:0 (default: the GPU if there is one)'
-    )
+    add_part(parser)
+    add_device(parser)
 
 
 def read_measurement(args: argparse.Namespace) -> dict:
@@ -165,11 +234,14 @@ def is_first_process() -> bool:
 def _is_users(error: Exception) -> bool:
     """Whether an error was raised on purpose, about what the user gave.
 
-    A ``raise`` in this package or mmengine's builder is; anything else (an operation
-    that failed, an error inside another library) is a bug and keeps its traceback.
+    A ``raise`` in this package or mmengine's builder is, and so is what the system
+    refuses; anything else (an operation that failed, an error inside another library)
+    is a bug and keeps its traceback.
     """
     if not isinstance(error, USER_ERRORS):
         return False
+    if isinstance(error, OSError) and error.errno in SYSTEM_ERRORS:
+        return True
     last = error.__traceback__
     while last.tb_next is not None:
         last = last.tb_next
@@ -181,6 +253,18 @@ def _is_users(error: Exception) -> bool:
     return raised and module.partition('.')[0] in ('snndense', '__main__')
 
 
+def users_message(error: Exception) -> str:
+    """The message of a mistake of the user; anything else is raised again.
+
+    With the environment variable ``SNNDENSE_DEBUG`` set, everything is. To be called
+    where the error is handled.
+    """
+    if os.environ.get(DEBUG_VARIABLE) or not _is_users(error):
+        raise error
+    # str() of a KeyError is the repr of its message
+    return str(error.args[0] if isinstance(error, KeyError) else error)
+
+
 @contextmanager
 def short_errors() -> Iterator[None]:
     """Answer mistakes of the user with their message alone, and exit status 1.
@@ -190,12 +274,9 @@ def short_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if os.environ.get(DEBUG_VARIABLE) or not _is_users(error):
-            raise
-        # str() of a KeyError is the repr of its message
-        message = error.args[0] if isinstance(error, KeyError) else error
         raise SystemExit(
-            f'error: {message}\n(the traceback is shown with {DEBUG_VARIABLE}=1)'
+            f'error: {users_message(error)}\n'
+            f'(the traceback is shown with {DEBUG_VARIABLE}=1)'
         ) from None
 
 

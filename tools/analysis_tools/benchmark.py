@@ -21,7 +21,6 @@ import argparse
 import sys
 
 import torch
-from mmengine.config import DictAction
 from mmengine.utils import ProgressBar
 
 from snndense.studies.benchmark import (
@@ -48,14 +47,7 @@ def parse_args() -> argparse.Namespace:
         help='one more contender: another config, or a Python file whose '
         'patch(model) turns the first config into a reference',
     )
-    parser.add_argument(
-        '--shape',
-        type=int,
-        nargs=2,
-        default=(512, 512),
-        metavar=('H', 'W'),
-        help='height and width of the input (default: 512 512)',
-    )
+    cli.add_shape(parser, '512 512', default=(512, 512))
     parser.add_argument(
         '--batch-size', '--batch', type=int, default=1, help='images per step'
     )
@@ -64,7 +56,7 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help='forward and backward in training mode instead of evaluation',
     )
-    parser.add_argument('--device', default='cpu', help="'cpu' (default) or 'cuda:0'")
+    cli.add_device(parser, default='cpu')
     parser.add_argument(
         '--part',
         choices=PARTS,
@@ -87,25 +79,18 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--warmup', type=int, default=2, help='steps before them (default: 2)'
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        default={},
-        help='override settings of every config, as xxx=yyy pairs',
-    )
+    cli.add_cfg_options(parser, 'of every config', 'model.backbone.with_cp=True')
     return parser.parse_args()
 
 
 def gather(args: argparse.Namespace) -> list[Contender]:
-    contenders = [
-        Contender(path, cfg_options=args.cfg_options) for path in args.configs
-    ]
+    options = args.cfg_options or {}
+    contenders = [Contender(path, cfg_options=options) for path in args.configs]
     if args.vs is None:
         return contenders
-    other = Contender(args.vs, cfg_options=args.cfg_options)
+    other = Contender(args.vs, cfg_options=options)
     if defines_patch(args.vs):
-        other = Contender(args.configs[0], args.vs, args.cfg_options)
+        other = Contender(args.configs[0], args.vs, options)
     return [*contenders, other]
 
 

@@ -14,7 +14,6 @@ import json
 import sys
 from pathlib import Path
 
-from mmengine.config import DictAction
 from mmengine.utils import ProgressBar
 
 from snndense.studies import erf_models
@@ -48,32 +47,14 @@ def parse_args() -> argparse.Namespace:
         default=Path('work_dirs/ablation'),
         help='folder with a folder of runs per experiment (default: %(default)s)',
     )
-    parser.add_argument(
-        '--seeds', type=int, nargs='+', default=[0, 1, 2], help='default: 0 1 2'
-    )
+    cli.add_seeds(parser)
     parser.add_argument(
         '--layers',
         nargs='+',
         default=['stages.0', 'stages.1', 'stages.2'],
         help='layers of the backbones (default: the early stages, stages.0 to 2)',
     )
-    parser.add_argument(
-        '--images',
-        default=erf_models.DATASET,
-        metavar='DIR|random|dataset',
-        help="file, folder or pattern; noise; or the configs' own test data "
-        '(default: %(default)s)',
-    )
-    parser.add_argument(
-        '--num-images', type=int, default=20, help='how many (default: %(default)s)'
-    )
-    parser.add_argument(
-        '--shape',
-        type=int,
-        nargs=2,
-        metavar=('H', 'W'),
-        help='size of the images (default: that of the first)',
-    )
+    cli.add_field_images(parser, erf_models.DATASET, 'those of the first')
     parser.add_argument(
         '--reference',
         help='variant that the others are compared with (default: the first)',
@@ -85,14 +66,8 @@ def parse_args() -> argparse.Namespace:
         help='what is compared (default: %(default)s, the share of the pixels that, '
         'strongest first, hold 90%% of the field)',
     )
-    parser.add_argument('--device', default='cpu', help="'cpu' (default) or 'cuda:0'")
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='override settings in every variant, as for tools/misc/ablation.py',
-    )
+    cli.add_device(parser, default='cpu')
+    cli.add_cfg_options(parser, 'in every variant', 'model.backbone.time_steps=4')
     parser.add_argument(
         '--out',
         type=Path,

@@ -61,9 +61,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--batch-size', type=int, default=1, help='images per batch (default: 1)'
     )
-    parser.add_argument(
-        '--device', default=get_device(), help='default: the GPU where there is one'
-    )
+    cli.add_device(parser)
     parser.add_argument('--out', metavar='FILE', help='write all numbers as .json')
     args = parser.parse_args()
     if args.out is not None and not args.out.endswith('.json'):
@@ -98,7 +96,7 @@ def main() -> None:
             levels=args.levels,
             num_images=args.num_images,
             batch_size=args.batch_size,
-            device=args.device,
+            device=args.device or get_device(),
         )
         print(table(results))
         if args.out is not None:

@@ -47,13 +47,7 @@ def parse_args() -> argparse.Namespace:
         help='count for the sizes of the first N test images of the config instead, '
         'and average',
     )
-    parser.add_argument(
-        '--part',
-        choices=['model', 'backbone'],
-        default='model',
-        help='the whole model with neck and heads, or its backbone alone (default: '
-        '%(default)s)',
-    )
+    cli.add_part(parser)
     parser.add_argument('--layers', action='store_true', help='list every layer too')
     parser.add_argument('--out', help='write every layer to this .json or .csv file')
     return parser.parse_args()

@@ -56,7 +56,7 @@ def parse_args() -> argparse.Namespace:
         type=Path,
         help='accuracy from a file that tools/test.py --out-item metrics wrote',
     )
-    parser.add_argument('--device', default='cpu', help="'cpu' (default) or 'cuda:0'")
+    cli.add_device(parser, default='cpu')
     parser.add_argument(
         '--out',
         type=Path,

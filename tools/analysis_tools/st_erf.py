@@ -41,6 +41,37 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_models(parser)
+    cli.add_field_images(
+        parser,
+        erf_models.RANDOM,
+        'those of the first; of noise, what the test pipeline makes',
+    )
+    parser.add_argument(
+        '--unit',
+        nargs='+',
+        default=['center'],
+        metavar='center|all|ROW COLUMN',
+        help="seeded unit in the layer's own grid (default: center)",
+    )
+    parser.add_argument(
+        '--time',
+        type=int,
+        help='step from which delays count back (default: the last)',
+    )
+    parser.add_argument('--batch-size', type=int, default=4, help='default: 4')
+    parser.add_argument(
+        '--seed', type=int, default=0, help='of weights and noise (default: 0)'
+    )
+    cli.add_device(parser, default='cpu')
+    add_output(parser)
+    args = parser.parse_args()
+    if any(len(other) > 2 for other in args.vs):
+        parser.error('--vs takes a config and, after it, at most one checkpoint')
+    return args
+
+
+def add_models(parser: argparse.ArgumentParser) -> None:
     cli.add_config(parser, 'model')
     parser.add_argument(
         'checkpoint', nargs='?', help='its weights (default: those it starts from)'
@@ -63,41 +94,9 @@ def parse_args() -> argparse.Namespace:
         "'attn' for its attention projections (default: the stages of a spiking "
         'backbone)',
     )
-    parser.add_argument(
-        '--images',
-        default=erf_models.RANDOM,
-        metavar='DIR|random|dataset',
-        help='file, folder or pattern; noise; or the test data of the first config '
-        '(default: %(default)s)',
-    )
-    parser.add_argument(
-        '--num-images', type=int, default=20, help='how many (default: %(default)s)'
-    )
-    parser.add_argument(
-        '--shape',
-        type=int,
-        nargs=2,
-        metavar=('H', 'W'),
-        help='size of the images (default: that of the first; of noise, what the test '
-        'pipeline makes)',
-    )
-    parser.add_argument(
-        '--unit',
-        nargs='+',
-        default=['center'],
-        metavar='center|all|ROW COLUMN',
-        help="seeded unit in the layer's own grid (default: center)",
-    )
-    parser.add_argument(
-        '--time',
-        type=int,
-        help='step from which delays count back (default: the last)',
-    )
-    parser.add_argument('--batch-size', type=int, default=4, help='default: 4')
-    parser.add_argument(
-        '--seed', type=int, default=0, help='of weights and noise (default: 0)'
-    )
-    parser.add_argument('--device', default='cpu', help="'cpu' (default) or 'cuda:0'")
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--log', action='store_true', help='logarithmic maps')
     parser.add_argument('--cmap', default='gray', help='colour map (default: gray)')
     parser.add_argument(
@@ -109,10 +108,6 @@ def parse_args() -> argparse.Namespace:
         default=Path('outputs/st_erf'),
         help='new or empty folder (default: %(default)s)',
     )
-    args = parser.parse_args()
-    if any(len(other) > 2 for other in args.vs):
-        parser.error('--vs takes a config and, after it, at most one checkpoint')
-    return args
 
 
 def parse_unit(words: list[str]) -> str | tuple[int, int]:

@@ -8,6 +8,7 @@ from snndense.datasets.digit_scenes import (
     DigitScenesSettings,
     make_digit_scenes,
 )
+from snndense.utils import cli
 
 
 def parse_args() -> argparse.Namespace:
@@ -63,7 +64,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     started = time.monotonic()
-    try:
+    with cli.short_errors():
         settings = DigitScenesSettings(
             num_train=args.num_train,
             num_val=args.num_val,
@@ -74,8 +75,6 @@ def main() -> None:
             tasks=tuple(args.tasks),
         )
         made = make_digit_scenes(args.out, settings, overwrite=args.overwrite)
-    except (ValueError, ImportError, FileExistsError) as error:
-        raise SystemExit(f'error: {error}') from None
     if made:
         print(f'{args.out} is complete ({time.monotonic() - started:.0f} s)')
     else:

@@ -3,6 +3,7 @@
 import argparse
 
 from snndense.datasets.event_prophesee import SENSORS, SPLITS, prophesee_to_coco
+from snndense.utils import cli
 
 
 def parse_args() -> argparse.Namespace:
@@ -35,14 +36,12 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    for split in args.splits:
-        try:
+    with cli.short_errors():
+        for split in args.splits:
             path = prophesee_to_coco(
                 args.root, split, args.sensor, downsample=args.downsample
             )
-        except (ValueError, OSError) as error:
-            raise SystemExit(f'error: {error}') from None
-        print(f'wrote {path}')
+            print(f'wrote {path}')
 
 
 if __name__ == '__main__':

@@ -4,8 +4,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmengine.config import DictAction
-
 from snndense.studies import ablation, ablation_report, job_queue
 from snndense.utils import cli
 
@@ -23,13 +21,7 @@ def parse_args() -> argparse.Namespace:
         type=Path,
         help='experiment file, such as those in configs/ablations',
     )
-    parser.add_argument(
-        '--seeds',
-        type=int,
-        nargs='+',
-        default=[0, 1, 2],
-        help='seeds of every variant (default: 0 1 2)',
-    )
+    cli.add_seeds(parser)
     parser.add_argument(
         '--jobs', type=int, default=1, help='runs at a time (default: %(default)s)'
     )
@@ -54,14 +46,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--report', action='store_true', help='train nothing, report what is finished'
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='override settings in every variant, such as train_cfg.max_epochs=1; '
-        'written as for tools/train.py',
-    )
+    cli.add_cfg_options(parser, 'in every variant', 'train_cfg.max_epochs=1')
     args = parser.parse_args()
     if args.work_dir is None:
         args.work_dir = Path('work_dirs/ablation', args.experiment.stem)

@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from snndense.parity import check_file
+from snndense.utils import cli
 
 
 def parse_args() -> argparse.Namespace:
@@ -30,8 +31,8 @@ def main() -> int:
     for file in args.files:
         try:
             report = check_file(file, args.tolerance)
-        except (ValueError, FileNotFoundError, ImportError) as error:
-            print(f'FAIL {file}: {error}', flush=True)
+        except cli.USER_ERRORS as error:
+            print(f'FAIL {file}: {cli.users_message(error)}', flush=True)
             continue
         print(report, flush=True)
         passed += report.passed

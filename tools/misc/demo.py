@@ -1,4 +1,8 @@
-"""Compose digit scenes, train a small spiking model on them, show the result."""
+"""Compose digit scenes, train a small spiking model on them, show the result.
+
+An interrupted run goes on where it was when the same command is given again. A GPU is
+used where there is one, unless CUDA_VISIBLE_DEVICES=-1 hides it.
+"""
 
 import argparse
 import os
@@ -25,11 +29,7 @@ DATA_ROOT = 'data/digit_scenes'  # in the configs
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__ + ' An interrupted run goes on where it was when the '
-        'same command is given again. A GPU is used where there is one, unless '
-        'CUDA_VISIBLE_DEVICES=-1 hides it.'
-    )
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         'task',
         nargs='?',
@@ -71,6 +71,14 @@ def parse_args() -> argparse.Namespace:
         'that everything works; the model learns nothing',
     )
     args = parser.parse_args()
+    if args.num_pictures < 1:
+        parser.error(f'expected --num-pictures >= 1, but got {args.num_pictures}')
+    set_defaults(args)
+    return args
+
+
+def set_defaults(args: argparse.Namespace) -> None:
+    """Fill in what depends on other arguments."""
     if args.config is None:
         args.config = ROOT / f'configs/{args.task}/meta_sdt_srb_digits.py'
     if args.work_dir is None:
@@ -79,9 +87,6 @@ def parse_args() -> argparse.Namespace:
     if args.data_root is None:
         small = args.work_dir / 'digit_scenes'
         args.data_root = small if args.quick else Path(DATA_ROOT)
-    if args.num_pictures < 1:
-        parser.error(f'expected --num-pictures >= 1, but got {args.num_pictures}')
-    return args
 
 
 def prepare_data(args: argparse.Namespace) -> None:

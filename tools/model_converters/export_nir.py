@@ -35,13 +35,7 @@ def parse_args() -> argparse.Namespace:
         metavar='INDEX',
         help="tap of the backbone to end at (default: the last of the config's)",
     )
-    parser.add_argument(
-        '--shape',
-        type=int,
-        nargs=2,
-        metavar=('H', 'W'),
-        help='height and width (default: what the test pipeline of the config makes)',
-    )
+    cli.add_shape(parser, 'what the test pipeline of the config makes')
     parser.add_argument(
         '--dt',
         type=float,

@@ -37,13 +37,7 @@ def parse_args() -> argparse.Namespace:
         'checkpoint', nargs='?', help='checkpoint file (default: random weights)'
     )
     parser.add_argument('out', help='the .onnx file to write')
-    parser.add_argument(
-        '--shape',
-        type=int,
-        nargs=2,
-        metavar=('H', 'W'),
-        help='height and width (default: what the test pipeline of the config makes)',
-    )
+    cli.add_shape(parser, 'what the test pipeline of the config makes')
     parser.add_argument(
         '--part',
         choices=PARTS,
