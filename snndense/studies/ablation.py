@@ -144,8 +144,8 @@ def plan_runs(
     """All runs of an experiment, seed by seed.
 
     Raises:
-        ValueError: If a seed is given twice, or the work directory holds runs of
-            other settings.
+        ValueError: If a seed is given twice.
+        FileExistsError: If the work directory holds runs of other settings.
     """
     if len(set(seeds)) != len(seeds):
         raise ValueError(f'expected different seeds, but got {seeds=}')
@@ -158,10 +158,9 @@ def plan_runs(
             written = run.beside('.py')
             different = different_keys(cfg, written) if written.exists() else []
             if different:
-                raise ValueError(
-                    f'{written} is of a run whose config differs in '
-                    f'{", ".join(different)}; choose another --work-dir or remove '
-                    'that folder'
+                raise FileExistsError(
+                    f'{work_dir} holds runs of other settings: the config '
+                    f'{written} differs in {", ".join(different)}'
                 )
             runs.append(run)
     return runs

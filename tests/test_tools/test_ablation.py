@@ -97,7 +97,8 @@ def test_other_settings_are_not_mixed(started, call_tool):
     arguments = (folder / 'experiment.py', '--work-dir', folder / 'runs', '--seeds', 3)
     options = ('--cfg-options', 'train_cfg.max_iters=6')
     message = call_tool('misc/ablation.py', *arguments, *options)
-    assert 'differs in train_cfg' in message
+    assert f'{folder}/runs holds runs of other settings' in message
+    assert 'differs in train_cfg; choose another --work-dir' in message
 
 
 def test_an_interrupted_run_goes_on(tmp_path, started, call_tool):

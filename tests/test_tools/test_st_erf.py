@@ -193,6 +193,17 @@ def test_mixers_of_the_paper():
             assert backbone.get('time_steps', 1) == steps
 
 
+def test_runs_of_other_settings(call_tool, experiment, tiny_configs, tmp_path):
+    earlier = tmp_path / 'runs/mixers/srb/seed_0.py'
+    earlier.parent.mkdir(parents=True)
+    cfg = Config.fromfile(tiny_configs['det'])
+    cfg.merge_from_dict({'randomness.seed': 0, 'train_cfg.max_iters': 5})
+    cfg.dump(earlier)
+    message = call_tool(COMPARE, experiment, '--runs', 'runs', '--seeds', 0)
+    assert 'runs/mixers holds runs of other settings' in message
+    assert 'seed_0.py differs in train_cfg; choose other --runs' in message
+
+
 def test_unknown_reference(call_tool, experiment):
     message = call_tool(COMPARE, experiment, '--reference', 'lif')
     assert "--reference to be one of ('srb', 'conv')" in message

@@ -91,7 +91,13 @@ def plan(args: argparse.Namespace) -> list[Job]:
                 f'expected --reference to be one of {tuple(experiment.variants)}, the '
                 f'variants of {path}, but got {reference!r}'
             )
-        runs = plan_runs(experiment, args.seeds, args.runs / experiment.name)
+        try:
+            runs = plan_runs(experiment, args.seeds, args.runs / experiment.name)
+        except FileExistsError as error:
+            raise FileExistsError(
+                f'{error}; choose other --runs, or give the --cfg-options that they '
+                'were trained with'
+            ) from None
         jobs += [(experiment, run, 'untrained') for run in runs]
         trained = [run for run in runs if last_checkpoint(run) is not None]
         if len(trained) == len(runs):

@@ -79,7 +79,12 @@ def main() -> None:
     args = parse_args()
     with cli.short_errors():
         experiment = ablation.read_experiment(args.experiment, args.cfg_options)
-        runs = ablation.plan_runs(experiment, args.seeds, args.work_dir)
+        try:
+            runs = ablation.plan_runs(experiment, args.seeds, args.work_dir)
+        except FileExistsError as error:
+            raise FileExistsError(
+                f'{error}; choose another --work-dir or remove that folder'
+            ) from None
     failed = [] if args.report else train(experiment, runs, args)
     unfinished = [run for run in runs if run.result() is None]
     summary = ablation_report.summarize(experiment, runs)
