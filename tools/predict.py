@@ -30,7 +30,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--out-dir',
         type=Path,
-        default=Path('outputs'),
+        default=Path('work_dirs/predict'),
         help='new or empty folder for the results (default: %(default)s)',
     )
     parser.add_argument(

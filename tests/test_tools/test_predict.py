@@ -52,7 +52,7 @@ def test_score_threshold(trained, run_tool, images, tmp_path):
     run = trained('det')
     image = sorted(images.glob('*.jpg'))[0]
     run_tool(TOOL, image, run.config, run.checkpoint, '--score-thr', 0.99)
-    assert results(tmp_path / 'outputs')[image.stem]['bboxes'] == []
+    assert results(tmp_path / 'work_dirs/predict')[image.stem]['bboxes'] == []
 
 
 def test_segmentation(trained, run_tool, images, tmp_path):

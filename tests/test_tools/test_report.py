@@ -68,7 +68,7 @@ def test_page_of_a_detector(call_tool, trained, digit_scenes_root, tmp_path):
     images = ('--images', digit_scenes_root / 'coco/val', '--num-images', 3)
     few = ('--num-erf-images', 2, '--metrics', metrics)
     assert call_tool(TOOL, run.config, run.checkpoint, *images, *few) is None
-    (path,) = (tmp_path / 'report').iterdir()
+    (path,) = (tmp_path / 'work_dirs/report').iterdir()
     page = Reader(path.read_text())
     assert page.sections == [
         *('accuracy', 'predictions', 'energy', 'firing', 'erf', 'speed'),
@@ -113,7 +113,7 @@ def test_mistakes_are_answered_in_short(call_tool, tiny_configs, tmp_path):
         ((config, tmp_path / 'none.pth', '--metrics', 'none.json'), 'none.json'),
     ):
         assert message in call_tool(TOOL, *arguments)
-        assert not (tmp_path / 'report').exists()
+        assert not (tmp_path / 'work_dirs/report').exists()
 
 
 class Model(nn.Module):

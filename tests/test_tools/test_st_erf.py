@@ -73,7 +73,7 @@ def test_time_and_other_layers(call_tool, tiny_configs):
     layers = ('--layers', 'stages.?', 'stages.3.*.attn.proj_conv')
     status = call_tool(TOOL, tiny_configs['seg'], *layers, *options, *STEPS)
     assert status is None
-    folder = Path.cwd() / 'outputs/st_erf'
+    folder = Path.cwd() / 'work_dirs/st_erf'
     names = {path.name for path in folder.glob('*.png')}
     assert names == {
         f'{name}.png' for name in ('maps', 'areas', 'profiles', 'delays', 'temporal')
@@ -93,7 +93,7 @@ def test_time_and_other_layers(call_tool, tiny_configs):
 def test_own_data_and_attention(call_tool, tiny_configs):
     options = ('--layers', 'attn', '--images', 'dataset', '--num-images', 2)
     assert call_tool(TOOL, tiny_configs['cls'], *options, '--unit', 'all') is None
-    folder = Path.cwd() / 'outputs/st_erf'
+    folder = Path.cwd() / 'work_dirs/st_erf'
     assert not (folder / 'profiles.png').exists()
     layers = {row['layer'] for row in table(folder / 'statistics.csv')}
     attention = 'blocks.0.branches.attn.proj_conv.conv'

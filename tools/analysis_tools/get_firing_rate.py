@@ -5,7 +5,8 @@ For every layer of neurons: the rate of its D * T binary steps, how many neurons
 fire (silent) or always (saturated), the rate of each step, and the shares of the spike
 counts 0 to D. Examples:
 
-  python tools/analysis_tools/get_firing_rate.py CONFIG CHECKPOINT --out firing/
+  python tools/analysis_tools/get_firing_rate.py CONFIG CHECKPOINT \\
+      --out work_dirs/firing
   python tools/analysis_tools/get_firing_rate.py CONFIG CHECKPOINT --images my_photos/
 """
 

@@ -3,8 +3,7 @@
 The page is a single HTML file, OUT/index.html, that needs nothing beside it. Example:
 
   python tools/analysis_tools/report.py configs/det/meta_sdt_srb_digits.py \\
-      work_dirs/demo/epoch_6.pth --images data/digit_scenes/coco/val --evaluate \\
-      --out report
+      work_dirs/demo/epoch_6.pth --images data/digit_scenes/coco/val --evaluate
 """
 
 import argparse
@@ -60,7 +59,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--out',
         type=Path,
-        default=Path('report'),
+        default=Path('work_dirs/report'),
         help=f'folder of {PAGE}, which is replaced (default: %(default)s)',
     )
     return parser.parse_args()

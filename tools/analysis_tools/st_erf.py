@@ -105,7 +105,7 @@ def add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--out',
         type=Path,
-        default=Path('outputs/st_erf'),
+        default=Path('work_dirs/st_erf'),
         help='new or empty folder (default: %(default)s)',
     )
 
