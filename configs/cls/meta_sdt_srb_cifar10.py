@@ -1,44 +1,12 @@
-# Meta-SDT with the SRB mixer, size L, trained on ImageNet, on CIFAR10 at 128 x 128.
-# Lower stages learn more slowly; a moving average of the weights is evaluated
+# Meta-SDT with the SRB mixer, size L, trained on ImageNet, on CIFAR10 at 128 x 128
 _base_ = [
-    '../_base_/models/meta_sdt_cls.py',
+    '../_base_/recipes/meta_sdt_srb_cifar.py',
     '../_base_/datasets/cifar10_randaug.py',
-    '../_base_/schedules/spiking_resformer_320e.py',
-    '../_base_/classification_runtime.py',
 ]
 
-model = dict(
-    backbone=dict(
-        mixer='srb',
-        drop_path_rate=0.1,
-        init_cfg=dict(
-            type='Pretrained',
-            checkpoint='work_dirs/meta_sdt_srb_imagenet/epoch_200.pth',
-            prefix='backbone.',
-        ),
-    ),
-    head=dict(num_classes=10),
-    train_cfg=dict(
-        augments=[dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)]
-    ),
-)
+model = dict(head=dict(num_classes=10))
 
 enlarge = dict(type='Resize', scale=128, backend='pillow', interpolation='bicubic')
 train_dataloader = dict(dataset=dict(pipeline=[enlarge, *_base_.train_pipeline]))
 val_dataloader = dict(dataset=dict(pipeline=[enlarge, dict(type='PackInputs')]))
 test_dataloader = val_dataloader
-
-# no recipe was published: layer decay, stochastic depth, mixing and moving average are
-# those of fine-tuning SDT-V3's large models on ImageNet
-max_epochs = 100
-optim_wrapper = dict(
-    optimizer=dict(lr=5e-4, weight_decay=0.05),
-    constructor='LearningRateDecayOptimWrapperConstructor',
-    paramwise_cfg=dict(layer_decay_rate=0.75),
-)
-param_scheduler = _base_.param_scheduler
-param_scheduler[0].start_factor = 0.02  # from 1e-5
-param_scheduler[1].end = max_epochs
-train_cfg = dict(max_epochs=max_epochs)
-custom_hooks = [dict(type='EMAHook', momentum=1e-4, priority='ABOVE_NORMAL')]
-auto_scale_lr = dict(base_batch_size=128)

@@ -1,25 +1,12 @@
 # Spikformer 8-384, trained on ImageNet, on CIFAR100 at 224 x 224
-_base_ = './spikformer_4-384_cifar100.py'
+_base_ = [
+    '../_base_/recipes/spikformer_8-384_cifar.py',
+    '../_base_/datasets/cifar100_randaug.py',
+]
 
-model = dict(
-    backbone=dict(
-        arch='8_384',
-        init_cfg=dict(
-            type='Pretrained',
-            checkpoint='work_dirs/spikformer_8-384_imagenet/epoch_310.pth',
-            prefix='backbone.',
-        ),
-    ),
-)
-custom_hooks = []
+model = dict(head=dict(num_classes=100))
 
 enlarge = dict(type='Resize', scale=224, backend='pillow', interpolation='bicubic')
 train_dataloader = dict(dataset=dict(pipeline=[enlarge, *_base_.train_pipeline]))
 val_dataloader = dict(dataset=dict(pipeline=[enlarge, dict(type='PackInputs')]))
 test_dataloader = val_dataloader
-
-# published: 60 epochs; the rest of the recipe is that of training from scratch
-max_epochs = 60
-param_scheduler = _base_.param_scheduler
-param_scheduler[1].end = max_epochs
-train_cfg = dict(max_epochs=max_epochs)

@@ -1,29 +1,10 @@
 # SpikingResformer S, trained on ImageNet, on CIFAR100 at 128 x 128
 _base_ = [
-    '../_base_/models/spiking_resformer_cls.py',
+    '../_base_/recipes/spiking_resformer_s_cifar.py',
     '../_base_/datasets/cifar100_randaug.py',
-    '../_base_/schedules/spiking_resformer_320e.py',
-    '../_base_/classification_runtime.py',
 ]
 
-model = dict(
-    backbone=dict(
-        arch='s',
-        init_cfg=dict(
-            type='Pretrained',
-            checkpoint='work_dirs/spiking_resformer_s_imagenet/epoch_320.pth',
-            prefix='backbone.',
-        ),
-    ),
-    head=dict(
-        num_classes=100,
-        in_channels=512,
-        loss=dict(
-            _delete_=True, type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'
-        ),
-    ),
-    train_cfg=dict(augments=dict(type='Mixup', alpha=0.5)),
-)
+model = dict(head=dict(num_classes=100))
 
 enlarge = dict(type='Resize', scale=128, backend='pillow', interpolation='bicubic')
 flip, augment, _, pack = _base_.train_pipeline
@@ -32,9 +13,6 @@ val_dataloader = dict(dataset=dict(pipeline=[enlarge, pack]))
 test_dataloader = val_dataloader
 
 max_epochs = 150
-optim_wrapper = dict(optimizer=dict(lr=1e-4))
 param_scheduler = _base_.param_scheduler
-param_scheduler[0].start_factor = 0.1  # from 1e-5
 param_scheduler[1].end = max_epochs
 train_cfg = dict(max_epochs=max_epochs)
-auto_scale_lr = dict(base_batch_size=128)

@@ -1,48 +1,14 @@
 # DVS128 Gesture, 128 x 128
+_base_ = './cifar10_dvs.py'
+
 dataset_type = 'snndense.DVS128Gesture'
 data_root = 'data/dvs128_gesture/'
-time_steps = 16
-data_preprocessor = dict(type='snndense.EventDataPreprocessor', num_classes=11)
+data_preprocessor = dict(num_classes=11)
 
 # no flips: some gestures differ in the hand that makes them
-train_pipeline = [
-    dict(type='snndense.LoadEventFrames'),
-    dict(type='PackInputs'),
-]
-test_pipeline = [
-    dict(type='snndense.LoadEventFrames'),
-    dict(type='PackInputs'),
-]
+train_pipeline = _base_.test_pipeline
 train_dataloader = dict(
-    batch_size=16,
-    num_workers=4,
-    persistent_workers=True,
-    drop_last=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        split='train',
-        time_steps=time_steps,
-        split_by='number',
-        pipeline=train_pipeline,
-    ),
+    dataset=dict(type=dataset_type, data_root=data_root, pipeline=train_pipeline)
 )
-val_dataloader = dict(
-    batch_size=16,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        split='test',
-        time_steps=time_steps,
-        split_by='number',
-        pipeline=test_pipeline,
-    ),
-)
+val_dataloader = dict(dataset=dict(type=dataset_type, data_root=data_root))
 test_dataloader = val_dataloader
-
-val_evaluator = dict(type='Accuracy', topk=(1, 5))
-test_evaluator = val_evaluator

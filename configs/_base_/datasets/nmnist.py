@@ -1,48 +1,16 @@
 # N-MNIST, 34 x 34
+_base_ = './cifar10_dvs.py'
+
 dataset_type = 'snndense.NMNIST'
 data_root = 'data/nmnist/'
 time_steps = 8
-data_preprocessor = dict(type='snndense.EventDataPreprocessor', num_classes=10)
+dataset = dict(type=dataset_type, data_root=data_root, time_steps=time_steps)
 
 # no flips: a mirrored digit is another sign
-train_pipeline = [
-    dict(type='snndense.LoadEventFrames'),
-    dict(type='PackInputs'),
-]
-test_pipeline = [
-    dict(type='snndense.LoadEventFrames'),
-    dict(type='PackInputs'),
-]
-train_dataloader = dict(
-    batch_size=16,
-    num_workers=4,
-    persistent_workers=True,
-    drop_last=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        split='train',
-        time_steps=time_steps,
-        split_by='number',
-        pipeline=train_pipeline,
-    ),
-)
-val_dataloader = dict(
-    batch_size=16,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        split='test',
-        time_steps=time_steps,
-        split_by='number',
-        pipeline=test_pipeline,
-    ),
-)
+train_pipeline = _base_.test_pipeline
+train_dataloader = dict(dataset=dict(**dataset, pipeline=train_pipeline))
+val_dataloader = dict(dataset=dataset)
 test_dataloader = val_dataloader
 
-val_evaluator = dict(type='Accuracy', topk=(1,))
+val_evaluator = dict(topk=(1,))
 test_evaluator = val_evaluator
