@@ -15,9 +15,9 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     are told by ``get_layer_depth`` of the backbone, and what is no backbone learns at
     the full rate. Works for detectors, segmentors and classifiers alike.
 
-    Difference from mmpretrain's ``LearningRateDecayOptimWrapperConstructor``, which
-    needs a classifier: all of mmengine's ``paramwise_cfg`` counts, ``lr_mult`` of
-    ``custom_keys`` too. Usage::
+    Rates are those of mmpretrain's ``LearningRateDecayOptimWrapperConstructor``.
+    Difference: that one needs a classifier; here all of mmengine's ``paramwise_cfg``
+    counts, ``lr_mult`` of ``custom_keys`` too. Usage::
 
         optim_wrapper = dict(
             constructor='snndense.LayerDecayOptimWrapperConstructor',

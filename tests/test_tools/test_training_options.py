@@ -149,6 +149,22 @@ def test_layer_wise_decay(make_runner, task):
     assert {0.0, 0.05} == {group['weight_decay'] for group in groups}
 
 
+def test_layer_wise_decay_of_a_classifier_is_mmpretrains(make_runner):
+    model = make_runner('cls').model
+    rates = []
+    for constructor in ('snndense.LayerDecay', 'mmpretrain.LearningRateDecay'):
+        wrapper = dict(
+            optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),
+            constructor=f'{constructor}OptimWrapperConstructor',
+            paramwise_cfg=dict(
+                layer_decay_rate=0.5, norm_decay_mult=0.0, flat_decay_mult=0.0
+            ),
+        )
+        groups = build_optim_wrapper(model, wrapper).optimizer.param_groups
+        rates.append({g['param_name']: (g['lr'], g['weight_decay']) for g in groups})
+    assert rates[0] == rates[1]
+
+
 def test_layer_wise_decay_checks_what_it_needs(make_runner):
     wrapper = dict(
         optimizer=dict(type='AdamW', lr=1e-3),

@@ -26,7 +26,7 @@ model = dict(
 max_epochs = 100
 optim_wrapper = dict(
     optimizer=dict(lr=5e-4, weight_decay=0.05),
-    constructor='LearningRateDecayOptimWrapperConstructor',
+    constructor='snndense.LayerDecayOptimWrapperConstructor',
     paramwise_cfg=dict(layer_decay_rate=0.75),
 )
 param_scheduler = _base_.param_scheduler
