@@ -179,10 +179,16 @@ def test_wrong_settings_are_refused(name):
         backbone({key: settings[key] for key in list(settings)[1:]})
     with pytest.raises(TypeError, match='arch'):
         backbone(64)
+    for key in ('embed_dims', 'depths', 'num_heads', 'mlp_ratio', 'patch_sizes'):
+        if key in settings:
+            is_single = isinstance(settings[key], int)
+            for value in (-1, 2.0, (2,)) if is_single else (2, (2.0,), (-1,)):
+                with pytest.raises(ValueError, match=f'expected {key} of {name}'):
+                    backbone({**settings, key: value})
     for wrong, message in {
         'out_indices': ((), (0, 9), (-9,), (0, 0)),
         'out_mode': ('spikes',),
-        'time_steps': (0, 1.5),
+        'time_steps': (0, 1.5, True),
         'frozen_stages': (-2, 9),
     }.items():
         for value in message:

@@ -17,6 +17,11 @@ OUT_MODES = ('mean', 'sequence')
 # how the families call the projection behind an attention, and the layer inside
 ATTENTION_PROJECTIONS = ('.proj', '.proj_conv')
 CONVOLUTIONS = ('conv', 'rep_conv')
+# entries of arch_settings that are integers, or one integer per stage
+SIZES = (
+    *('embed_dims', 'depths', 'num_heads'),
+    *('mlp_ratio', 'patch_sizes', 'group_size'),
+)
 NOT_BUILT = 'of stages that out_indices does not build'
 NOT_PUBLISHED = 'in no published model, starts anew'
 
@@ -88,7 +93,7 @@ class SpikingBackbone(BaseModule):
         super().__init__(init_cfg=init_cfg)
         if out_mode not in OUT_MODES:
             raise ValueError(f'expected out_mode in {OUT_MODES}, but got {out_mode=}')
-        if not isinstance(time_steps, int) or time_steps < 1:
+        if type(time_steps) is not int or time_steps < 1:
             raise ValueError(f'expected time_steps >= 1, but got {time_steps=}')
         self.in_channels = in_channels
         self.stage_channels = tuple(stage_channels)
@@ -134,8 +139,8 @@ class SpikingBackbone(BaseModule):
 
         Raises:
             TypeError: If ``arch`` is neither.
-            ValueError: If the name is unknown or a key of the dict is missing or
-                unknown.
+            ValueError: If the name is unknown, a key of the dict is missing or
+                unknown, or a size is no positive integer.
         """
         if isinstance(arch, str):
             if arch not in cls.arch_settings:
@@ -155,7 +160,24 @@ class SpikingBackbone(BaseModule):
         else:
             raise TypeError(f'expected arch to be a name or a dict, but got {arch=}')
         settings.update({k: v for k, v in overrides.items() if v is not None})
+        for name in SIZES:
+            if name in settings:
+                cls._check_size(name, settings[name])
         return settings
+
+    @classmethod
+    def _check_size(cls, name: str, size: object) -> None:
+        is_single = isinstance(next(iter(cls.arch_settings.values()))[name], int)
+        least = 0 if name == 'depths' and not is_single else 1
+        sizes = (size,) if is_single else size
+        if not isinstance(sizes, (tuple, list)) or not all(
+            isinstance(x, int) and not isinstance(x, bool) and x >= least for x in sizes
+        ):
+            kind = 'an integer' if is_single else 'a tuple of integers'
+            raise ValueError(
+                f'expected {name} of {cls.__name__} to be {kind} >= {least}, but got '
+                f'{name}={size!r}'
+            )
 
     def encode(self, inputs: Tensor, stem: nn.Module) -> Tensor:
         """Pass the input through the neuron-free ``stem`` and unroll it over time.

@@ -329,7 +329,12 @@ class LSFormer(SpikingBackbone):
         num_stages = len(settings['embed_dims'])
         attns = (attn,) * num_stages if isinstance(attn, str) else tuple(attn)
         dilations = settings['dilations']
-        if all(isinstance(rate, int) for rate in dilations):
+        if not isinstance(dilations, (tuple, list)):
+            raise ValueError(
+                'expected dilations to be integers, or a tuple of them per stage, but '
+                f'got {dilations=}'
+            )
+        if not any(isinstance(rates, (tuple, list)) for rates in dilations):
             dilations = (tuple(dilations),) * num_stages
         return {**settings, 'dilations': dilations, 'attn': attns}
 
@@ -344,6 +349,12 @@ class LSFormer(SpikingBackbone):
                 'expected an even first width (the stem has half of it), but got '
                 f'embed_dims={settings["embed_dims"]}'
             )
+        for rates in settings['dilations']:
+            if not isinstance(rates, (tuple, list)):
+                raise ValueError(
+                    'expected a tuple of dilations for every stage, but got dilations='
+                    f'{settings["dilations"]}'
+                )
         if any(attn not in ATTENTIONS for attn in settings['attn']):
             raise ValueError(
                 f'expected attn in {ATTENTIONS}, but got attn={settings["attn"]}'
