@@ -96,7 +96,8 @@ def read_experiment(path: str | Path, cfg_options: Optional[dict] = None) -> Exp
     they have in the log, and ``variants``, a dict of names and
     ``dict(config=..., cfg_options=...)``. ``config`` is relative to the file; one
     beside ``variants`` is that of all which name none. ``cfg_options`` override
-    settings as the tools' ``--cfg-options`` do, nested or with dotted keys.
+    settings as the tools' ``--cfg-options`` do, nested or with dotted keys; those
+    beside ``variants``, such as the budget, act on all before their own.
 
     Args:
         path (str | Path): The file.
@@ -132,8 +133,9 @@ def read_experiment(path: str | Path, cfg_options: Optional[dict] = None) -> Exp
             )
         config = str(path.parent / config)
         options = dict(entry.get('cfg_options') or {})
-        cfg = read_config(config, options)
-        cfg.merge_from_dict(cfg_options or {})
+        cfg = read_config(config, dict(experiment.get('cfg_options') or {}))
+        for overrides in (options, cfg_options or {}):
+            cfg.merge_from_dict(overrides)
         variants[name] = Variant(config, options, cfg)
     return Experiment(path.stem, dict(experiment.metrics), variants)
 

@@ -69,3 +69,22 @@ def test_documented_experiment(tmp_path):
     assert variants['max-pooling'].cfg.model.backbone.spool == 'max'
     for row in re.findall(r'\]\(\.\./(configs/ablations/.*?\.py)\)', text):
         assert ROOT / row in EXPERIMENTS
+
+
+def test_a_common_budget_is_set_before_the_variants_and_the_command_line(tmp_path):
+    pytest.importorskip('mmdet')
+    path = tmp_path / 'experiment.py'
+    path.write_text(
+        f"config = '{ROOT}/configs/det/lsformer_digits.py'\n"
+        "metrics = {'box AP': 'coco/bbox_mAP'}\n"
+        "cfg_options = {'train_cfg.max_epochs': 3, 'param_scheduler.1.end': 3}\n"
+        "variants = dict(base=dict(), long={'cfg_options': {'train_cfg.max_epochs': 5}})\n"
+    )
+
+    def epochs(**options) -> dict[str, int]:
+        variants = read_experiment(path, options).variants
+        return {name: v.cfg.train_cfg.max_epochs for name, v in variants.items()}
+
+    assert epochs() == dict(base=3, long=5)
+    assert epochs(**{'train_cfg.max_epochs': 1}) == dict(base=1, long=1)
+    assert read_experiment(path).variants['long'].cfg.param_scheduler[1].end == 3
