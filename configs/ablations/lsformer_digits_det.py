@@ -6,6 +6,8 @@ metrics = {
     'box AP50': 'coco/bbox_mAP_50',
     'mask AP': 'coco/segm_mAP',
 }
+# 4 of the 6 epochs that the configs train
+cfg_options = {'train_cfg.max_epochs': 4, 'param_scheduler.1.end': 4}
 variants = {
     # SPooling, LS-SSA with the rates 1 and 2 at stride 4, 1 to 4 above
     'baseline': dict(),

@@ -3,7 +3,7 @@
 # channels as here they stay silent, in four epochs of training too
 _base_ = './meta_sdt_digits_det.py'
 
-options = dict(
+cfg_options = dict(
     model=dict(
         backbone=dict(
             init_cfg=dict(
@@ -15,9 +15,4 @@ options = dict(
             )
         )
     )
-)
-variants = dict(
-    srb=dict(cfg_options=options),
-    mlpixer=dict(cfg_options=options),
-    conv=dict(cfg_options=options),
 )

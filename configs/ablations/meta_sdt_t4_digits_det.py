@@ -2,15 +2,10 @@
 # whose receptive fields have four delays; neck and heads read its rates
 _base_ = './meta_sdt_digits_det.py'
 
-options = dict(
+cfg_options = dict(
     model=dict(
         backbone=dict(
             time_steps=4, neuron_cfg=dict(type='snndense.LIF'), out_mode='mean'
         )
     )
-)
-variants = dict(
-    srb=dict(cfg_options=options),
-    mlpixer=dict(cfg_options=options),
-    conv=dict(cfg_options=options),
 )

@@ -78,7 +78,8 @@ def test_a_common_budget_is_set_before_the_variants_and_the_command_line(tmp_pat
         f"config = '{ROOT}/configs/det/lsformer_digits.py'\n"
         "metrics = {'box AP': 'coco/bbox_mAP'}\n"
         "cfg_options = {'train_cfg.max_epochs': 3, 'param_scheduler.1.end': 3}\n"
-        "variants = dict(base=dict(), long={'cfg_options': {'train_cfg.max_epochs': 5}})\n"
+        "long = {'train_cfg.max_epochs': 5}\n"
+        'variants = dict(base=dict(), long=dict(cfg_options=long))\n'
     )
 
     def epochs(**options) -> dict[str, int]:
