@@ -192,6 +192,13 @@ def test_mixed_precision(case):
 
 
 @each_case
+def test_half_precision(case):
+    model = build(case).bfloat16()
+    outputs = model.eval()(pictures(33, 40).bfloat16())
+    assert all(x.dtype == torch.bfloat16 and x.isfinite().all() for x in outputs)
+
+
+@each_case
 def test_layer_depths_rise_from_input_to_output(case):
     model = build(case)
     blocks = model.block_prefixes()

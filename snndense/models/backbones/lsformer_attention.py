@@ -118,7 +118,9 @@ class SSA(nn.Module):
         q = self.q_neuron(self.q_conv(x))
         k = self.k_neuron(self.k_conv(x))
         v = self.v_neuron(self.v_conv(x))
-        return self.proj_conv(self.attn_neuron(self.mix(q, k, v)))
+        # the sum is exact in float32, the spikes are in any type
+        spikes = self.attn_neuron(self.mix(q, k, v)).to(v.dtype)
+        return self.proj_conv(spikes)
 
     def mix(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Scaled attention, ``(T*N, C, H, W)``, at least float32."""

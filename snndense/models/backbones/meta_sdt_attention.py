@@ -150,7 +150,8 @@ class SpikeDrivenSelfAttention(nn.Module):
         v = self._split_heads(self.v_neuron(self.v_conv(spikes)))
         y = self.attend(q, k, v)
         y = y.flatten(1, 2).unflatten(-1, (height, width))  # heads are outermost
-        return self.proj_conv(self.attn_neuron(y))
+        # the sum is exact in float32, the spikes are in any type
+        return self.proj_conv(self.attn_neuron(y).to(v.dtype))
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """``(q k^T) v * scale`` without the N x N map."""

@@ -116,15 +116,13 @@ class SSA(nn.Module):
         self.proj = ConvSpike(dim, dim, 1, bias=True, **unit_cfg)
 
     def forward(self, x: Tensor) -> Tensor:
+        q = self._split_heads(self.q(x))  # (T*N, h, C/h, H*W)
+        k = self._split_heads(self.k(x))
+        v = self._split_heads(self.v(x))
         # upstream: (q k^T) v in the cifar and dvs files; sums of spikes, so equal
-        y = linear_attention(
-            self._split_heads(self.q(x)),  # (T*N, h, C/h, H*W)
-            self._split_heads(self.k(x)),
-            self._split_heads(self.v(x)),
-            self.scale,
-            self.virtual_steps,
-        )
-        return self.proj(self.attn_neuron(y.reshape(x.shape)))
+        y = linear_attention(q, k, v, self.scale, self.virtual_steps)
+        # the sum is exact in float32, the spikes are in any type
+        return self.proj(self.attn_neuron(y.reshape(x.shape)).to(v.dtype))
 
     def _split_heads(self, x: Tensor) -> Tensor:
         return x.flatten(2).unflatten(1, (self.num_heads, -1))
