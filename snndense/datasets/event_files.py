@@ -8,7 +8,6 @@ before.
 """
 
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -21,6 +20,8 @@ ATIS_EVENT_BYTES = 5
 AEDAT3_END = b'#!END-HEADER\r\n'
 # of a packet: type, source, event size, offset, overflow, capacity, number, valid
 AEDAT3_HEADER = np.dtype('<u2,<u2,<u4,<u4,<u4,<u4,<u4,<u4')
+AEDAT3_POLARITY, AEDAT3_EVENT_BYTES = 1, 8
+GESTURES = 11
 
 
 def _check_not_empty(path: Path, data: bytes) -> None:
@@ -85,7 +86,7 @@ def read_aedat3(path: Path) -> Events:
     """Events of an AEDAT 3.1 recording of DVS128 Gesture.
 
     Raises:
-        ValueError: If the file is no AEDAT 3, empty or truncated.
+        ValueError: If the file is no AEDAT 3, empty, truncated or damaged.
     """
     from spikingjelly.datasets.utils import load_aedat_v3
 
@@ -108,7 +109,13 @@ def _check_aedat3(path: Path) -> None:
         body = position + AEDAT3_HEADER.itemsize
         if body <= len(data):
             header = np.frombuffer(data, AEDAT3_HEADER, 1, position)[0]
-            position = body + int(header['f2']) * int(header['f5'])
+            kind, size, capacity = (int(header[key]) for key in ('f0', 'f2', 'f5'))
+            if kind == AEDAT3_POLARITY and size != AEDAT3_EVENT_BYTES:
+                raise ValueError(
+                    f'{path} is damaged: a packet has events of {size} bytes, expected '
+                    f'{AEDAT3_EVENT_BYTES}'
+                )
+            position = body + size * capacity
         if body > len(data) or position > len(data):
             raise ValueError(
                 f'{path} is truncated: its last packet needs '
@@ -132,27 +139,49 @@ def read_segments(path: Path) -> np.ndarray:
             f'{path} is missing: it says where the gestures of the recording begin and '
             'end. Unpack DvsGesture.tar.gz again'
         )
-    lines = path.read_text().split()[1:]
+    lines = read_words(path)[1:]
     try:
         rows = np.array([line.split(',') for line in lines], np.int64)
-    except ValueError as error:
+    except (OverflowError, ValueError) as error:
         raise ValueError(f'{path} is damaged: {error}') from None
-    if rows.shape[1:] != (3,) or not rows.size or not (rows >= (1, 0, 0)).all():
+    if rows.shape[1:] != (3,) or not rows.size:
         raise ValueError(
             f'{path} is damaged: expected rows of class, start and end, but got an '
             f'array of shape {rows.shape}'
         )
+    label, start, end = rows.T
+    wrong = (label < 1) | (label > GESTURES) | (start < 0) | (end <= start)
+    if wrong.any():
+        raise ValueError(
+            f'{path} is damaged: expected classes from 1 to {GESTURES}, and ends after '
+            f'starts, but got {rows[wrong][0].tolist()}'
+        )
     rows[:, 0] -= 1
     return rows
+
+
+def read_words(path: Path) -> list[str]:
+    """Words of a text file, which spaces or line ends part.
+
+    Raises:
+        ValueError: If it is no text, or empty.
+    """
+    try:
+        words = path.read_text(encoding='utf-8').split()
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{path} is damaged, it is no text: {error}') from None
+    if not words:
+        raise ValueError(f'{path} is empty')
+    return words
 
 
 def _open_npz(path: str | Path, keys: tuple[str, ...]) -> Events:
     try:
         with np.load(path) as file:
             return {key: file[key] for key in keys}
-    except (BadZipFile, EOFError, KeyError, OSError, ValueError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
+    except (FileNotFoundError, PermissionError):
+        raise
+    except Exception as error:  # numpy, zipfile and zlib let many kinds through
         raise ValueError(
             f'{path} is damaged ({error}); remove the folder of the cache that it is '
             'in, and it will be made again'
@@ -166,7 +195,14 @@ def load_events(path: str | Path) -> Events:
         FileNotFoundError: If it is missing.
         ValueError: If it is damaged.
     """
-    return _open_npz(path, KEYS)
+    events = _open_npz(path, KEYS)
+    shapes = {values.shape for values in events.values()}
+    kinds = {values.dtype.kind for values in events.values()}
+    if len(shapes) != 1 or events['t'].ndim != 1 or not kinds <= set('iub'):
+        raise ValueError(
+            f'{path} holds no events: expected whole numbers {KEYS}, as many of each'
+        )
+    return events
 
 
 def load_frames(path: str | Path) -> np.ndarray:
@@ -177,10 +213,10 @@ def load_frames(path: str | Path) -> np.ndarray:
         ValueError: If it is damaged.
     """
     frames = _open_npz(path, ('frames',))['frames']
-    if frames.ndim != 4 or frames.shape[1] != 2:
+    if frames.ndim != 4 or frames.shape[1] != 2 or frames.dtype.kind not in 'iuf':
         raise ValueError(
-            f'{path} holds no frames: expected an array (T, 2, H, W), but got one of '
-            f'shape {frames.shape}'
+            f'{path} holds no frames: expected numbers (T, 2, H, W), but got '
+            f'{frames.dtype} of shape {frames.shape}'
         )
     return frames.astype(np.float32)
 
@@ -195,6 +231,7 @@ def drop_outside(events: Events, height: int, width: int) -> tuple[Events, int]:
         tuple: The events, and how many were left out.
     """
     inside = (events['x'] < width) & (events['y'] < height)
+    inside &= (events['x'] >= 0) & (events['y'] >= 0)
     if inside.all():
         return events, 0
     return {key: events[key][inside] for key in KEYS}, int((~inside).sum())

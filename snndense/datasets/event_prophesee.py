@@ -37,16 +37,28 @@ class Sensor:
     classes: tuple[str, ...]  # by class_id; what is beyond is left out
     min_diagonal: int
     min_side: int
-    min_interval_us: int  # labels closer in time are left out
+    interval_us: int  # labels that lie between such intervals are left out
+    in_whole_labels: bool  # whether the interval becomes a multiple of the labels'
+
+    @property
+    def max_width(self) -> int:
+        """Wider boxes are errors of the automatic labelling."""
+        return 9 * self.width // 10
 
 
 SENSORS = {
-    'gen1': Sensor(240, 304, ('car', 'pedestrian'), 30, 10, 0),
-    # labels of 30 or 60 Hz, thinned to about 10 Hz
-    '1mpx': Sensor(720, 1280, ('pedestrian', 'two-wheeler', 'car'), 60, 20, 90_000),
+    'gen1': Sensor(240, 304, ('car', 'pedestrian'), 30, 10, 250_000, False),
+    # labels of 30 or 60 Hz: every third or sixth
+    '1mpx': Sensor(
+        720, 1280, ('pedestrian', 'two-wheeler', 'car'), 60, 20, 100_000, True
+    ),
 }
+FIRST_US = 100_000  # intervals count from the first label at or after it
 SKIP_US = 500_000  # without a history, nothing can be found
-MAX_WIDTH_RATIO = 0.9  # wider boxes are errors of the automatic labelling
+LABEL_JITTER_US = 2_000
+# recordings are not in order everywhere; by more than this they are damaged
+EVENT_JITTER_US = 10_000
+PROBES = 64  # of the times of a clip, where not all are read
 
 
 class PropheseeClip:
@@ -91,14 +103,45 @@ class PropheseeClip:
         """Time of the last event."""
         return int(self._events[-1]['t'])
 
+    def check_order(self) -> None:
+        """Look at some times, from the first to the last, whether they ascend.
+
+        Raises:
+            ValueError: If they do not.
+        """
+        last = len(self._events) - 1
+        places = np.linspace(0, last, min(PROBES, last + 1)).astype(np.int64)
+        self._check_ascending(self._events['t'][places].astype(np.int64))
+
+    def _check_ascending(self, times: np.ndarray) -> None:
+        back = np.diff(times).min(initial=0)
+        if back < -EVENT_JITTER_US:
+            raise ValueError(
+                f'{self.path} is damaged: its times go back by {-back} us; copy it '
+                'again'
+            )
+
     def window(self, start_us: int, end_us: int) -> Events:
-        """Events with ``start_us <= t < end_us``."""
+        """Events with ``start_us <= t < end_us``.
+
+        Raises:
+            ValueError: If their times are damaged.
+        """
+        start_us = max(start_us, 0)
         times = self._events['t']
-        first, last = (bisect_left(times, max(t, 0)) for t in (start_us, end_us))
+        first, last = (bisect_left(times, t) for t in (start_us, max(end_us, 0)))
         part = self._events[first:last]
+        times = part['t'].astype(np.int64)
+        self._check_ascending(times)
+        for time in (times.min(initial=start_us), times.max(initial=start_us)):
+            if not start_us - EVENT_JITTER_US <= time < end_us + EVENT_JITTER_US:
+                raise ValueError(
+                    f'{self.path} is damaged: it has an event of {time} us among those '
+                    f'from {start_us} to {end_us} us; copy it again'
+                )
         word = part['w'].astype(np.int64)
         return dict(
-            t=part['t'].astype(np.int64),
+            t=times.clip(start_us, end_us - 1),
             x=word & 0x3FFF,
             y=(word >> 14) & 0x3FFF,
             p=(word >> 28) & 1,
@@ -149,8 +192,12 @@ def read_boxes(path: str | Path) -> np.ndarray:
     """
     try:
         boxes = np.load(path)
-    except (EOFError, ValueError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # numpy's parser lets many kinds through
         raise ValueError(f'{path} is damaged: {error}') from None
+    if not isinstance(boxes, np.ndarray) or boxes.ndim != 1:
+        raise ValueError(f'{path} holds no boxes: it is no array of one axis')
     names = [RENAMED.get(name, name) for name in boxes.dtype.names or ()]
     if absent := [name for name in BOX_FIELDS if name not in names]:
         raise ValueError(
@@ -172,25 +219,38 @@ def large_enough(
 def _select_boxes(boxes: np.ndarray, sensor: Sensor, is_train: bool) -> np.ndarray:
     """Boxes that count, cropped to the sensor; ascending times."""
     boxes = boxes[np.argsort(boxes['t'], kind='stable')]
-    boxes = boxes[(boxes['t'] >= SKIP_US) & (boxes['class_id'] < len(sensor.classes))]
-    boxes = boxes.copy()
-    right = np.clip(boxes['x'] + boxes['w'], 0, sensor.width)
-    bottom = np.clip(boxes['y'] + boxes['h'], 0, sensor.height)
-    boxes['x'] = np.clip(boxes['x'], 0, sensor.width)
-    boxes['y'] = np.clip(boxes['y'], 0, sensor.height)
-    boxes['w'], boxes['h'] = right - boxes['x'], bottom - boxes['y']
+    boxes = boxes[boxes['class_id'] < len(sensor.classes)].copy()
+    for start, size, end in (
+        ('x', 'w', sensor.width - 1),  # to the last pixel's beginning, as in RVT
+        ('y', 'h', sensor.height - 1),
+    ):
+        stop = np.clip(boxes[start] + boxes[size], 0, end)
+        boxes[start] = np.clip(boxes[start], 0, end)
+        boxes[size] = stop - boxes[start]
     keep = large_enough(boxes['w'], boxes['h'], sensor.min_diagonal, sensor.min_side)
     if is_train:
-        keep &= boxes['w'] <= MAX_WIDTH_RATIO * sensor.width
+        keep &= boxes['w'] <= sensor.max_width
     return boxes[keep]
 
 
-def _thin(times: np.ndarray, min_interval_us: int) -> list[int]:
+def _thin(times: np.ndarray, sensor: Sensor) -> list[int]:
+    """Times that are multiples of an interval apart, from the first half second on.
+
+    As in RVT: an interval counts from the label kept last.
+    """
+    times = np.unique(times).astype(np.int64)
+    times = times[times >= FIRST_US]
+    interval = sensor.interval_us
+    if sensor.in_whole_labels and len(times) > 1:
+        apart = float(np.median(np.diff(times)))
+        interval = int(max(1, round(interval / apart)) * apart)
     kept: list[int] = []
-    for time in np.unique(times).tolist():
-        if not kept or time - kept[-1] >= min_interval_us:
+    for time in times.tolist():
+        since = time - kept[-1] if kept else interval
+        count = round(since / interval)
+        if count and abs(since - count * interval) <= LABEL_JITTER_US:
             kept.append(time)
-    return kept
+    return [time for time in kept if time >= SKIP_US]
 
 
 def _find_clips(folder: Path) -> list[Path]:
@@ -226,7 +286,8 @@ def prophesee_to_coco(
     An image is a time with labels in a clip: ``file_name`` is the clip, ``time_us``
     the time, ``downsample`` the pixels of the sensor per pixel. Boxes are cropped to
     the sensor, and left out if they are too small, in the first half second, or, for
-    training, wider than 90 % of the sensor; times without boxes are left out.
+    training, wider than 90 % of the sensor; times without boxes are left out, and so
+    are times between those that are 250 ms apart (1 Mpx: about 100 ms).
 
     Args:
         root (str | Path): Folder of the folders ``train``, ``val`` and ``test``.
@@ -273,14 +334,16 @@ def _add_clip(
 ) -> None:
     is_train = name.startswith('train/')
     boxes = _select_boxes(read_boxes(_boxes_of(clip)), sensor, is_train)
-    end_us = PropheseeClip(clip).end_us
+    events = PropheseeClip(clip)
+    events.check_order()
+    end_us = events.end_us
     # cut off at the end of an event, it looks whole; labels give it away
     if len(boxes) and boxes['t'][-1] > end_us + SKIP_US:
         raise ValueError(
             f'{clip} is truncated: it ends at {end_us} us, but has labels until '
             f'{boxes["t"][-1]} us'
         )
-    for time in _thin(boxes['t'], sensor.min_interval_us):
+    for time in _thin(boxes['t'], sensor):
         image = dict(
             id=len(coco['images']) + 1,
             file_name=name,

@@ -146,7 +146,7 @@ def write_gen1(root: Path, clips: int = 2, events: int = 4000) -> None:
                 blob(10 * offset + index, events, 240, 304, 2 * 10**6),
             )
             rows = [
-                (400_000, 50, 50, 60, 60, 0),  # too early
+                (250_000, 50, 50, 60, 60, 0),  # too early
                 (1_000_000, 40, 60, 80, 50, 0),
                 (1_000_000, 100, 20, 20, 40, 1),
                 (1_000_000, 10, 10, 12, 12, 1),  # diagonal below 30

@@ -71,7 +71,7 @@ def test_boxes_that_count(gen1):
             (1, 1, 40, 60, 80, 50),
             (1, 2, 100, 20, 20, 40),
             *wide,
-            (2, 1, 0, 200, 40, 40),  # cropped
+            (2, 1, 0, 200, 40, 39),  # cropped
         ]
         assert [c['name'] for c in coco['categories']] == ['car', 'pedestrian']
 
@@ -102,6 +102,20 @@ def test_thinned_labels(gen1, tmp_path):
     kept = [image['time_us'] for image in coco['images']]
     assert kept == [*times][::3]
     assert {a['category_id'] for a in coco['annotations']} <= {1, 2, 3}
+
+
+def test_labels_between_the_intervals_of_rvt_are_left_out(tmp_path):
+    events = WRITERS['blob'](0, 100, 240, 304, 2 * 10**6)
+    WRITERS['write_dat'](tmp_path / 'train/a_td.dat', events)
+    # multiples of 250 ms from the label kept last, give or take 2 ms; the first one
+    # is at 100 ms or later, and none before 500 ms is shown to the detector
+    first, kept = [150_000, 399_000], [650_000, 901_999, 1_651_999]
+    between = [99_000, 652_000, 780_000, 1_404_500]
+    rows = [(time, 100, 100, 100, 100, 0) for time in first + kept + between]
+    WRITERS['write_boxes'](tmp_path / 'train/a_bbox.npy', rows, WRITERS['OLD_BOX'])
+    prophesee_to_coco(tmp_path, 'train', progress=False)
+    images = annotations(tmp_path, 'train')['images']
+    assert [image['time_us'] for image in images] == kept
 
 
 def test_sample_holds_the_events_before_the_label(gen1):

@@ -1,6 +1,8 @@
 """Event files in their formats: read as they were written, damage named."""
 
 import runpy
+import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -76,10 +78,34 @@ def test_aedat2_as_spikingjelly_reads_it(tmp_path):
             np.testing.assert_array_equal(ours[key], theirs[key])
 
 
-@pytest.mark.parametrize('text', ['a,b,c\n1,2,x\n', 'a,b,c\n', 'a,b,c\n0,1,2\n'])
+@pytest.mark.parametrize('size', [4, 16])
+def test_events_of_another_size_are_refused(size, events, tmp_path):
+    path = tmp_path / 'sample'
+    WRITERS['write_aedat3'](path, events, packet=200)
+    data = bytearray(path.read_bytes())
+    place = data.rindex(struct.pack('<HHIII', 1, 1, 8, 4, 0))
+    struct.pack_into('<I', data, place + 4, size)
+    struct.pack_into('<I', data, place + 16, 200 * 8 // size)  # as long as before
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=f'{path} is damaged: .* events of {size}'):
+        event_files.read_aedat3(path)
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        b'a,b,c\n1,2,x\n',
+        b'a,b,c\n',
+        b'a,b,c\n0,1,2\n',
+        b'a,b,c\n77,1,2\n',
+        b'a,b,c\n7,10,1\n',
+        b'a,b,c\n7,10,1' + b'0' * 30,
+        b'a,b,c\n1,2,\xff\n',
+    ],
+)
 def test_damaged_labels_are_named(text, tmp_path):
     path = tmp_path / 'labels.csv'
-    path.write_text(text)
+    path.write_bytes(text)
     with pytest.raises(ValueError, match=f'{path} is damaged'):
         event_files.read_segments(path)
 
@@ -121,9 +147,90 @@ def test_damaged_cache_is_named(tmp_path):
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(ValueError, match=f'{path} is damaged'):
         event_files.load_frames(path)
-    np.savez(path, frames=np.ones((2, 4, 4)))
-    with pytest.raises(ValueError, match=f'{path} holds no frames'):
-        event_files.load_frames(path)
+    for frames in (np.ones((2, 4, 4)), np.full((2, 2, 4, 4), 'a')):
+        np.savez(path, frames=frames)
+        with pytest.raises(ValueError, match=f'{path} holds no frames'):
+            event_files.load_frames(path)
+    parts = {key: np.arange(4) for key in event_files.KEYS}
+    for part in (np.arange(3), np.ones(4), np.ones((4, 1), int)):
+        np.savez(path, **{**parts, 'x': part})
+        with pytest.raises(ValueError, match=f'{path} holds no events'):
+            event_files.load_events(path)
+
+
+def damaged_copies(data: bytes, count: int) -> Iterator[bytes]:
+    """A byte changed, sixteen bytes changed, or an end cut off."""
+    rng = np.random.default_rng(0)
+    for index in range(count):
+        place, copy = int(rng.integers(len(data))), bytearray(data)
+        length = (1, 16, len(data))[index % 3]
+        part = copy[place : place + length]
+        noise = rng.integers(0, 256, len(part) if index % 3 < 2 else 0, np.uint8)
+        copy[place : place + length] = noise.tobytes()
+        yield bytes(copy)
+
+
+def read_window(path: Path) -> None:
+    window_frames(PropheseeClip(path), 500_000, 200_000, 4, (240, 304))
+
+
+@pytest.mark.filterwarnings('ignore')  # numpy evaluates damaged headers
+@pytest.mark.parametrize(
+    ('name', 'read'),
+    [
+        ('frames.npz', event_files.load_frames),
+        ('events.npz', event_files.load_events),
+        ('old_bbox.npy', read_boxes),
+        ('new_bbox.npy', read_boxes),
+        ('clip_td.dat', read_window),
+        ('labels.csv', event_files.read_segments),
+    ],
+)
+def test_whatever_the_damage_the_file_is_named(name, read, events, tmp_path):
+    path = tmp_path / name
+    rows = [(10, 1, 2, 3, 4, 1), (20, -5, 0, 30, 40, 0)]
+    if name == 'frames.npz':
+        np.savez_compressed(path, frames=np.ones((2, 2, 8, 8), np.uint8))
+    elif name == 'events.npz':
+        np.savez_compressed(path, **events)
+    elif path.suffix == '.npy':
+        WRITERS['write_boxes'](path, rows, WRITERS[f'{name[:3].upper()}_BOX'])
+    elif path.suffix == '.dat':
+        WRITERS['write_dat'](path, WRITERS['blob'](0, 300, 240, 304))
+    else:
+        path.write_text('class,startTime_usec,endTime_usec\n1,0,10\n2,10,20\n')
+    refused = 0
+    for data in damaged_copies(path.read_bytes(), 600):
+        path.write_bytes(data)
+        try:
+            read(path)
+        except ValueError as error:
+            assert str(path) in str(error)
+            refused += 1
+    assert refused > 100
+
+
+@pytest.mark.parametrize('time', [100, 560_000, 4_000_000_000])
+def test_clip_with_damaged_times_is_named(time, tmp_path):
+    path = tmp_path / 'clip_td.dat'
+    events = WRITERS['blob'](0, 3000, 240, 304)
+    events['t'][int(np.searchsorted(events['t'], 400_000))] = time
+    WRITERS['write_dat'](path, events)
+    with pytest.raises(ValueError, match=f'{path} is damaged'):
+        read_window(path)
+
+
+def test_small_disorder_of_a_clip_is_no_damage(tmp_path):
+    # RVT: times of the published recordings are typically not sorted everywhere
+    path = tmp_path / 'clip_td.dat'
+    events = WRITERS['blob'](0, 3000, 240, 304)
+    events['t'] = events['t'] - np.tile([0, 4000, 0], 1000).clip(max=events['t'])
+    WRITERS['write_dat'](path, events)
+    frames = window_frames(
+        PropheseeClip(path), 500_000, 200_000, 4, (240, 304), max_count=255
+    )
+    expected = ((events['t'] >= 300_000) & (events['t'] < 500_000)).sum()
+    assert abs(frames.astype(int).sum() - expected) < 30
 
 
 def test_clip_window_is_what_lies_in_it(tmp_path):
