@@ -37,13 +37,24 @@ def archives(reader: type) -> list[tuple[str, str, str]]:
     ]
 
 
-def missing_message(root: Path, name: str, raw_pattern: str, reader: type) -> str:
-    """What is expected under ``root``, and where."""
-    listed = '\n'.join(
-        f'      {file}  (MD5 {md5}; {url})' for file, url, md5 in archives(reader)
-    )
-    return (
-        f'{name} is not in {root}. Nothing is downloaded; expected one of\n'
+def check_archives(root: Path, name: str, raw_pattern: str, reader: type) -> None:
+    """Make sure that all archives are in ``root/download``.
+
+    Raises:
+        FileNotFoundError: Naming those that are missing if some are there, with all
+            that is expected under ``root``, and where.
+    """
+    wanted = archives(reader)
+    missing = [
+        file for file, _, _ in wanted if not (root / 'download' / file).is_file()
+    ]
+    if not missing:
+        return
+    is_partial = len(missing) < len(wanted)
+    what = f'Missing: {", ".join(missing)}. ' if is_partial else ''
+    listed = '\n'.join(f'      {file}  (MD5 {md5}; {url})' for file, url, md5 in wanted)
+    raise FileNotFoundError(
+        f'{what}{name} is not in {root}. Nothing is downloaded; expected one of\n'
         f'  - archives, unpacked on first use:\n'
         f'    {root / "download"}/\n{listed}\n'
         f'  - what is in the archives: {root / "extract" / raw_pattern}\n'
@@ -89,13 +100,8 @@ def unpack(root: Path, name: str, raw_pattern: str, reader: type) -> Path:
     target, source = root / 'extract', root / 'download'
     if is_there(target):
         return target
+    check_archives(root, name, raw_pattern, reader)
     wanted = archives(reader)
-    missing = [file for file, _, _ in wanted if not (source / file).is_file()]
-    if missing:
-        found = len(wanted) - len(missing)
-        what = f'Missing: {", ".join(missing)}. ' if found else ''
-        message = missing_message(root, name, raw_pattern, reader)
-        raise FileNotFoundError(f'{what}{message}')
     print_log(f'Checking {len(wanted)} archives of {name} ...', 'current')
     damaged = []
     for file, _, expected in wanted:
@@ -132,18 +138,24 @@ def convert(
 
     Raises:
         ValueError: Naming the files that cannot be used.
+        RuntimeError: If ``process`` fails otherwise, naming the file.
     """
     sources = list(sources)
     print_log(f'{what}: {len(sources)} files into {target} ...', 'current')
     bad = []
     workers = min(MAX_THREADS, os.cpu_count() or 1)
     with complete_folder(target) as folder, ThreadPoolExecutor(workers) as pool:
-        futures = [pool.submit(process, source, folder) for source in sources]
+        futures = {pool.submit(process, source, folder): source for source in sources}
         try:
             finished = as_completed(futures)
             for future in tqdm(finished, what, len(futures), False, disable=None):
-                if isinstance(error := future.exception(), ValueError):
-                    bad.append(str(error))
+                error, source = future.exception(), str(futures[future])
+                if isinstance(error, ValueError):
+                    text = str(error)
+                    bad.append(text if source in text else f'{source}: {text}')
+                elif isinstance(error, Exception) and not isinstance(error, OSError):
+                    kind = type(error).__name__
+                    raise RuntimeError(f'{source}: {kind}: {error}') from error
                 elif error is not None:
                     raise error
         finally:

@@ -14,10 +14,11 @@ from .event_files import (
     read_aedat3,
     read_atis,
     read_segments,
+    read_words,
 )
 from .event_frames import EventFrameDataset
 
-SPLIT_RULES = ('front', 'tebn')
+SPLIT_RULES = ('front', 'tebn', 'file')
 TEBN_TEST_SAMPLES = 100
 
 
@@ -27,8 +28,11 @@ class _UnsplitDataset(EventFrameDataset):
     Args:
         split_rule (str): ``'front'``: the first ``ceil(train_ratio * n)`` files of a
             class, in the order of their names, are for training; ``'tebn'``: the
-            files numbered 100 and up are. Defaults to ``'front'``.
+            files numbered 100 and up are; ``'file'``: ``ann_file`` names the samples
+            of the split. Defaults to ``'front'``.
         train_ratio (float): See ``split_rule``. Defaults to 0.9.
+        ann_file (str): Text file of ``split_rule='file'``, a line per sample such as
+            ``airplane/cifar10_airplane_7``, with or without a suffix.
         **kwargs: See :class:`EventFrameDataset`.
     """
 
@@ -41,6 +45,7 @@ class _UnsplitDataset(EventFrameDataset):
         *,
         split_rule: str = 'front',
         train_ratio: float = 0.9,
+        ann_file: str = '',
         **kwargs,
     ) -> None:
         if split_rule not in SPLIT_RULES:
@@ -49,11 +54,45 @@ class _UnsplitDataset(EventFrameDataset):
             )
         if not 0 < train_ratio < 1:
             raise ValueError(f'expected 0 < train_ratio < 1, but got {train_ratio=}')
+        if (split_rule == 'file') != bool(ann_file):
+            raise ValueError(
+                "split_rule='file' and ann_file, which names the samples, need each "
+                f'other, but got {split_rule=} and {ann_file=}'
+            )
         self.split_rule = split_rule
         self.train_ratio = train_ratio
-        super().__init__(data_root, split, **kwargs)
+        super().__init__(data_root, split, ann_file=ann_file, **kwargs)
+
+    def check_sources(self) -> None:
+        super().check_sources()
+        if self.ann_file and not Path(self.ann_file).is_file():
+            raise FileNotFoundError(
+                f'{self.ann_file}, which is to name the samples of the split '
+                f'{self.split}, is missing'
+            )
+
+    def _prepare(self) -> Path:
+        folder = super()._prepare()
+        self._listed = self._read_list(folder) if self.ann_file else set()
+        return folder
+
+    def _read_list(self, folder: Path) -> set[Path]:
+        """Files of the samples that ``ann_file`` names."""
+        suffixes = (Path(self.RAW_PATTERN).suffix, '.npz')
+        listed = set()
+        for line in read_words(Path(self.ann_file)):
+            name = next((s for s in suffixes if line.endswith(s)), '')
+            path = folder / f'{line.removesuffix(name)}.npz'
+            if not path.is_file():
+                raise FileNotFoundError(
+                    f'{self.ann_file} names the sample {line}, but there is no {path}'
+                )
+            listed.add(path)
+        return listed
 
     def select(self, files: list[Path]) -> list[Path]:
+        if self.split_rule == 'file':
+            return [file for file in files if file in self._listed]
         if self.split_rule == 'tebn':
             is_test = [_file_number(file) < TEBN_TEST_SAMPLES for file in files]
         else:
@@ -98,14 +137,17 @@ class CIFAR10DVS(_UnsplitDataset):
 
     Args:
         data_root, split, time_steps, split_by: See :class:`EventFrameDataset`.
-        split_rule (str): ``'front'`` or ``'tebn'`` (files 0 to 99 of a class are for
-            testing, `<https://openreview.net/forum?id=fLIgyyQiJqz>`_).
-            Defaults to ``'front'``.
+        split_rule (str): ``'front'``, ``'tebn'`` (files 0 to 99 of a class are for
+            testing, `<https://openreview.net/forum?id=fLIgyyQiJqz>`_) or ``'file'``
+            (``ann_file`` lists the samples, ``airplane/cifar10_airplane_7`` and so
+            on). Defaults to ``'front'``.
         train_ratio (float): Of ``split_rule='front'``. Defaults to 0.9.
+        ann_file (str): Of ``split_rule='file'``.
         **kwargs: See mmengine's ``BaseDataset``.
     """
 
     NAME = 'CIFAR10-DVS'
+    NUM_SAMPLES = dict(train=10_000, test=10_000)  # of either split together
     READER = 'CIFAR10DVS'
     SENSOR = (128, 128)
     NUM_CLASSES = 10
@@ -141,12 +183,16 @@ class NCaltech101(_UnsplitDataset):
 
     Args:
         data_root, split, time_steps, split_by: See :class:`EventFrameDataset`.
-        train_ratio (float): The first files of a class, in the order of their names,
-            are for training. Defaults to 0.9.
+        split_rule (str): ``'front'`` or ``'file'`` (``ann_file`` lists the samples,
+            ``airplanes/image_0007`` and so on). Defaults to ``'front'``.
+        train_ratio (float): Of ``split_rule='front'``: the first files of a class, in
+            the order of their names, are for training. Defaults to 0.9.
+        ann_file (str): Of ``split_rule='file'``.
         **kwargs: See mmengine's ``BaseDataset``.
     """
 
     NAME = 'N-Caltech101'
+    NUM_SAMPLES = dict(train=8709, test=8709)  # of either split together
     READER = 'NCaltech101'
     SENSOR = (180, 240)
     NUM_CLASSES = 101
@@ -171,6 +217,7 @@ class NMNIST(EventFrameDataset):
     """
 
     NAME = 'N-MNIST'
+    NUM_SAMPLES = dict(train=60_000, test=10_000)
     READER = 'NMNIST'
     SENSOR = (34, 34)
     NUM_CLASSES = 10
@@ -207,6 +254,7 @@ class DVS128Gesture(EventFrameDataset):
     """
 
     NAME = 'DVS128 Gesture'
+    NUM_SAMPLES = dict(train=1176, test=288)
     READER = 'DVS128Gesture'
     SENSOR = (128, 128)
     NUM_CLASSES = 11
@@ -223,7 +271,7 @@ class DVS128Gesture(EventFrameDataset):
                     f'{trials} is missing: it names the recordings of the split. '
                     'Unpack DvsGesture.tar.gz again'
                 )
-            names = trials.read_text().split()
+            names = read_words(trials)
             if absent := [name for name in names if not (folder / name).is_file()]:
                 raise FileNotFoundError(
                     f'{folder} has no {", ".join(absent)}, which {trials.name} names; '

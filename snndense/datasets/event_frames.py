@@ -1,5 +1,6 @@
 """Base class of event-camera data sets for classification, as frames."""
 
+import logging
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -51,6 +52,7 @@ class EventFrameDataset(BaseDataset):
     NUM_CLASSES: int
     RAW_PATTERN: str  # below extract/
     HAS_SPLITS = True  # whether there are folders train/ and test/
+    NUM_SAMPLES: dict[str, int]  # published, in the folder that a split is taken from
     read_file: Callable[[Path], Events]  # where a file is a sample
 
     def __init__(
@@ -110,19 +112,15 @@ class EventFrameDataset(BaseDataset):
         folders = (self._frames_root, self.root / 'events_np', self.root / 'extract')
         if any(cache.is_there(folder) for folder in folders):
             return
-        reader = self._reader()
-        names = [file for file, _, _ in cache.archives(reader)]
-        if not all((self.root / 'download' / file).is_file() for file in names):
-            raise FileNotFoundError(
-                cache.missing_message(self.root, self.NAME, self.RAW_PATTERN, reader)
-            )
+        cache.check_archives(self.root, self.NAME, self.RAW_PATTERN, self._reader())
 
     def _prepare(self) -> Path:
         """Make frames, and before them whatever they are made of, if need be."""
         self.check_sources()
-        with cache.locked(self.root):
-            if not cache.is_there(self._frames_root):
-                self._make_frames(self._make_events())
+        if not cache.is_there(self._frames_root):  # which may be in a read-only folder
+            with cache.locked(self.root):
+                if not cache.is_there(self._frames_root):  # nor made meanwhile
+                    self._make_frames(self._make_events())
         self._check_complete()
         return self._frames_root
 
@@ -202,15 +200,29 @@ class EventFrameDataset(BaseDataset):
             folder = folder / self.split
         names = self._class_folders(folder)
         self._metainfo.setdefault('classes', tuple(names))
-        samples = []
+        samples, files_of = [], {name: cache.samples(folder / name) for name in names}
+        self._compare_with_published(folder, files_of)
         for label, name in enumerate(names):
-            files = self.select(cache.samples(folder / name))
+            files = self.select(files_of[name])
             samples += [dict(img_path=str(file), gt_label=label) for file in files]
         if not samples:
             raise ValueError(
                 f'there is no sample of the split {self.split} in {folder}'
             )
         return samples
+
+    def _compare_with_published(
+        self, folder: Path, files_of: dict[str, list[Path]]
+    ) -> None:
+        expected, found = self.NUM_SAMPLES[self.split], sum(map(len, files_of.values()))
+        if len(files_of) == self.NUM_CLASSES and found != expected:
+            print_log(
+                f'{folder} has {found} samples, but {self.NAME} has {expected}: unless '
+                'you left some out, parts of the raw data are missing, and results are '
+                'not comparable',
+                'current',
+                logging.WARNING,
+            )
 
     def select(self, files: list[Path]) -> list[Path]:
         """Files of a class that belong to the split."""

@@ -4,6 +4,7 @@ import hashlib
 import runpy
 import shutil
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from mmengine.registry import DATASETS
 
-from snndense.datasets import event_cache
+from snndense.datasets import event_cache, event_frames
 from snndense.datasets.event_files import load_events, load_frames
 
 WRITERS = runpy.run_path(str(Path(__file__).parents[1] / 'reference/event_writers.py'))
@@ -141,6 +142,28 @@ def test_tebn_split_goes_by_number(tmp_path):
         assert {Path(path).stem.split('_')[-1] for path in paths} == numbers
 
 
+def test_split_of_a_file(roots, tmp_path):
+    root, path = roots['CIFAR10DVS'], tmp_path / 'test.txt'
+    options = dict(split_rule='file', ann_file=str(path))
+    path.write_text(
+        'ship/cifar10_ship_2.aedat\nbird/cifar10_bird_0\nbird/cifar10_bird_1.npz\n'
+    )
+    dataset = build('CIFAR10DVS', root, 'test', **options)
+    infos = [dataset.get_data_info(index) for index in range(len(dataset))]
+    found = [(Path(info['img_path']).stem, info['gt_label']) for info in infos]
+    assert found == [
+        ('cifar10_bird_0', 2),
+        ('cifar10_bird_1', 2),
+        ('cifar10_ship_2', 8),
+    ]
+    path.write_text('ship/cifar10_ship_7')
+    with pytest.raises(FileNotFoundError, match=f'{path} names the sample ship/'):
+        build('CIFAR10DVS', root, 'test', **options)
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match=f'{path}, .* is missing'):
+        build('CIFAR10DVS', root, 'test', **options)
+
+
 def test_cached_frames_need_neither_raw_files_nor_spikingjelly(
     roots, tmp_path, monkeypatch
 ):
@@ -149,6 +172,38 @@ def test_cached_frames_need_neither_raw_files_nor_spikingjelly(
     shutil.copytree(roots['NMNIST'] / cached, tmp_path / cached)
     monkeypatch.setitem(sys.modules, 'spikingjelly.datasets', None)
     monkeypatch.delattr(sys.modules['spikingjelly'], 'datasets', raising=False)
+    assert len(build('NMNIST', tmp_path)) == 20
+
+
+def test_complete_cache_is_only_read(roots, tmp_path, monkeypatch):
+    # as root, a folder without write permission takes files; so the lock is watched
+    def refuse(path):
+        raise PermissionError(f'no permission for {path}')
+
+    build('NMNIST', roots['NMNIST'])
+    for part in ('events_np', 'frames_number_4_split_by_number'):
+        shutil.copytree(roots['NMNIST'] / part, tmp_path / part)
+    monkeypatch.setattr(event_cache, 'FileLock', refuse)
+    assert len(build('NMNIST', tmp_path)) == 20
+    assert len(list(tmp_path.iterdir())) == 2
+    with pytest.raises(PermissionError):  # frames that have to be made
+        build('NMNIST', tmp_path, split_by='time')
+
+
+def test_frames_made_meanwhile_are_taken(roots, tmp_path, monkeypatch):
+    build('NMNIST', roots['NMNIST'])
+    for part in ('events_np', 'frames_number_4_split_by_number'):
+        shutil.copytree(roots['NMNIST'] / part, tmp_path / part)
+    frames = tmp_path / 'frames_number_4_split_by_number'
+    frames.rename(tmp_path / 'later')
+
+    @contextmanager
+    def wait(root: Path):
+        (root / 'later').rename(frames)  # by the process that had the lock
+        yield
+
+    monkeypatch.setattr(event_cache, 'locked', wait)
+    monkeypatch.setattr(event_cache, 'convert', None)
     assert len(build('NMNIST', tmp_path)) == 20
 
 
@@ -202,7 +257,12 @@ def test_damaged_archive_is_named(tmp_path, monkeypatch):
 def test_missing_archive_is_named(tmp_path, monkeypatch):
     root = pack(tmp_path, monkeypatch)
     (root / 'download/Test.zip').unlink()
-    with pytest.raises(FileNotFoundError, match='Test.zip'):
+    with pytest.raises(
+        FileNotFoundError, match=r'^Missing: Test\.zip\. N-MNIST is not'
+    ):
+        build('NMNIST', root)
+    (root / 'download/Train.zip').unlink()
+    with pytest.raises(FileNotFoundError, match='^N-MNIST is not'):
         build('NMNIST', root)
 
 
@@ -224,6 +284,62 @@ def test_recording_without_its_gestures_is_named(tmp_path):
     WRITERS['write_aedat3'](path, WRITERS['blob'](0, 64, 128, 128, 300_000))
     with pytest.raises(ValueError, match=f'{path} has no events from'):
         build('DVS128Gesture', tmp_path)
+
+
+@pytest.mark.parametrize('text', [b'\xff\xfe\x00', b''])
+def test_damaged_list_of_recordings_is_named(text, roots, tmp_path):
+    shutil.copytree(roots['DVS128Gesture'] / 'extract', tmp_path / 'extract')
+    path = tmp_path / 'extract/DvsGesture/trials_to_test.txt'
+    path.write_bytes(text)
+    with pytest.raises(ValueError, match=str(path)):
+        build('DVS128Gesture', tmp_path)
+
+
+def test_damaged_events_are_named(roots, tmp_path):
+    build('NMNIST', roots['NMNIST'])
+    shutil.copytree(roots['NMNIST'] / 'events_np', tmp_path / 'events_np')
+    victim = next((tmp_path / 'events_np/train/3').iterdir())
+    data = bytearray(victim.read_bytes())
+    data[len(data) // 4] ^= 255  # in the compressed times
+    victim.write_bytes(data)
+    with pytest.raises(ValueError, match=f'{victim} is damaged'):
+        build('NMNIST', tmp_path)
+
+
+@pytest.mark.parametrize(
+    ('error', 'expected'),
+    [
+        (ValueError('bad'), (ValueError, '{path}: bad')),
+        (KeyError('bad'), (RuntimeError, "{path}: KeyError: 'bad'")),
+        (OSError('the disk is full'), (OSError, '^the disk is full')),
+    ],
+)
+def test_file_at_which_a_conversion_fails_is_named(error, expected, tmp_path):
+    def fail(path: Path, folder: Path) -> None:
+        raise error
+
+    kind, message = expected
+    path = tmp_path / 'sample'
+    with pytest.raises(kind, match=message.format(path=path)):
+        event_cache.convert([path], fail, tmp_path / 'new', 'Converting')
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_numbers_of_samples_than_published(roots, tmp_path, monkeypatch):
+    build('DVS128Gesture', roots['DVS128Gesture'])
+    folder = 'frames_number_4_split_by_number/train'
+    shutil.copytree(roots['DVS128Gesture'] / folder, tmp_path / folder)
+    sample = next((tmp_path / folder / '3').iterdir())
+    messages = []
+    monkeypatch.setattr(
+        event_frames, 'print_log', lambda *args: messages.append(args[0])
+    )
+    build('DVS128Gesture', tmp_path)
+    assert 'has 12 samples, but DVS128 Gesture has 1176' in messages.pop()
+    for index in range(1176 - 12):
+        sample.with_stem(f'more_{index}').hardlink_to(sample)
+    assert len(build('DVS128Gesture', tmp_path)) == 1176
+    assert not messages
 
 
 @pytest.mark.parametrize(
@@ -259,8 +375,6 @@ class Interrupted(BaseException):
 
 
 def test_interrupted_integration_leaves_nothing(roots, tmp_path, monkeypatch):
-    from snndense.datasets import event_frames
-
     shutil.copytree(roots['NMNIST'] / 'extract', tmp_path / 'extract')
     integrate, calls = event_frames.integrate, []
 
@@ -314,6 +428,8 @@ def test_events_outside_the_sensor_do_not_reach_frames(tmp_path):
         dict(split='val'),
         dict(split_by='space'),
         dict(split_rule='random'),
+        dict(split_rule='file'),
+        dict(ann_file='test.txt'),
         dict(train_ratio=1.0),
     ],
 )
