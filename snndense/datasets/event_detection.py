@@ -1,5 +1,6 @@
 """Detection in event frames: data set, loading and metric for mmdet."""
 
+from pathlib import Path
 from typing import Optional
 
 import numpy as np
@@ -9,7 +10,17 @@ from mmdet.evaluation import CocoMetric
 
 from snndense.registry import DATASETS, METRICS, TRANSFORMS
 
-from .event_prophesee import SENSORS, PropheseeClip, large_enough, window_frames
+from .event_prophesee import (
+    BOXES_SUFFIX,
+    CLIP_SUFFIX,
+    SENSORS,
+    SPLITS,
+    PropheseeClip,
+    large_enough,
+    window_frames,
+)
+
+CONVERTER = 'tools/dataset_converters/prophesee_to_coco.py'
 
 
 @DATASETS.register_module()
@@ -17,7 +28,9 @@ class EventCocoDataset(CocoDataset):
     """COCO annotations whose images are times in clips of events.
 
     ``tools/dataset_converters/prophesee_to_coco.py`` writes them for Gen1 and 1 Mpx.
-    Besides COCO's, samples have the keys ``time_us`` and ``downsample``.
+    Samples and predictions have the size that the annotations say, which is not the
+    sensor's if ``downsample`` is above 1. Besides COCO's, samples have the keys
+    ``time_us`` and ``downsample``.
 
     Args:
         *args: See mmdet's ``CocoDataset``.
@@ -26,12 +39,35 @@ class EventCocoDataset(CocoDataset):
 
     METAINFO = dict(classes=SENSORS['gen1'].classes)
 
+    def check_sources(self) -> None:
+        """Make sure that the annotation file is there.
+
+        Raises:
+            FileNotFoundError: With the files that it is made of, and how.
+        """
+        if Path(self.ann_file).is_file():
+            return
+        root = Path(self.data_root or '.')
+        folders = '\n'.join(
+            f'    {root / split}/*{CLIP_SUFFIX}, each with its *{BOXES_SUFFIX}'
+            for split in SPLITS
+        )
+        raise FileNotFoundError(
+            f'the annotation file {self.ann_file} is missing. Nothing is downloaded; '
+            f"expected are Prophesee's recordings\n{folders}\n"
+            'Put or link them there (ln -s /path/to/it ...), or name another place '
+            'with data_root= of the data sets and ann_file= of the evaluators. Then '
+            'make the annotations of all splits, once:\n'
+            f'    python {CONVERTER} --root {root}\n'
+            '(of 1 Mpx: with --sensor 1mpx --downsample 2)'
+        )
+
     def parse_data_info(self, raw_data_info: dict) -> dict:
         image = raw_data_info['raw_img_info']
         if 'time_us' not in image:
             raise ValueError(
                 f'image {image["id"]} of {self.ann_file} has no time_us; make the '
-                'file with tools/dataset_converters/prophesee_to_coco.py'
+                f'file with {CONVERTER}'
             )
         info = super().parse_data_info(raw_data_info)
         return dict(
@@ -42,7 +78,7 @@ class EventCocoDataset(CocoDataset):
     def find_damage(path: str) -> Optional[str]:
         """What is wrong with a clip, None if nothing is."""
         try:
-            PropheseeClip(path)
+            PropheseeClip(path).check_order()
         except FileNotFoundError:
             return 'it is missing'
         except (OSError, ValueError) as error:
@@ -58,7 +94,8 @@ class LoadEventWindow(BaseTransform):
     takes time and polarity apart again.
 
     Required keys: ``img_path``, ``time_us``, ``downsample``, ``height``, ``width``.
-    Added keys: ``img`` (uint8 ``(H, W, T*2)``), ``img_shape``, ``ori_shape``.
+    Added keys: ``img`` (uint8 ``(H, W, T*2)``), ``img_shape``, ``ori_shape``,
+    ``scale_factor`` (1, as to the boxes of the annotations).
 
     Args:
         time_steps (int): T.
@@ -98,6 +135,7 @@ class LoadEventWindow(BaseTransform):
         folded = frames.reshape(-1, *size).transpose(1, 2, 0)
         results['img'] = np.ascontiguousarray(folded)
         results['img_shape'] = results['ori_shape'] = size
+        results['scale_factor'] = (1.0, 1.0)
         return results
 
 

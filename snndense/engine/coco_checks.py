@@ -20,7 +20,7 @@ def check_coco(dataset: BaseDataset) -> list[str]:
         dataset (BaseDataset): An mmdet ``CocoDataset`` built with ``lazy_init=True``.
 
     Returns:
-        list[str]: Paths of the images that the file names.
+        list[str]: Paths of the images that the file names, each once.
 
     Raises:
         ValueError: If the file is no COCO annotation, has other categories than the
@@ -40,7 +40,8 @@ def check_coco(dataset: BaseDataset) -> list[str]:
     if has_boxes:
         _check_boxes(dataset, contents)
     folder = Path(dataset.data_prefix.get('img', ''))
-    return [str(folder / image['file_name']) for image in contents['images']]
+    names = dict.fromkeys(image['file_name'] for image in contents['images'])
+    return [str(folder / name) for name in names]
 
 
 def check_categories(path: str, categories: list[dict], classes: tuple) -> None:

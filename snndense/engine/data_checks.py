@@ -12,7 +12,6 @@ from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS
 from PIL import Image, UnidentifiedImageError
 
-from snndense.datasets.event_frames import EventFrameDataset
 from snndense.utils.tables import bullets
 
 from .coco_checks import check_coco
@@ -72,6 +71,8 @@ def missing_data_message(path: Path, what: str, option: str) -> str:
 def check_paths(dataset: BaseDataset, phase: str) -> None:
     """Make sure that the folders and the annotation file of a data set exist.
 
+    Data sets that have a method ``check_sources`` say themselves what they need.
+
     Args:
         dataset (BaseDataset): Built with ``lazy_init=True``.
         phase (str): ``'train'``, ``'val'`` or ``'test'``.
@@ -79,7 +80,7 @@ def check_paths(dataset: BaseDataset, phase: str) -> None:
     Raises:
         FileNotFoundError: Naming the first that is missing, and where to put it.
     """
-    if isinstance(dataset, EventFrameDataset):
+    if hasattr(dataset, 'check_sources'):
         dataset.check_sources()
         return
     key = f'{phase}_dataloader.dataset'

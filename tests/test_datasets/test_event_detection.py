@@ -17,7 +17,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, METRICS, MODELS, init_default_scope
 
 from snndense.datasets.event_prophesee import PropheseeClip, prophesee_to_coco
-from snndense.engine.data_checks import check_contents
+from snndense.engine.data_checks import check_contents, check_paths
 
 ROOT = Path(__file__).parents[2]
 WRITERS = runpy.run_path(str(ROOT / 'tests/reference/event_writers.py'))
@@ -150,18 +150,17 @@ def test_flip_moves_boxes_and_events_together(gen1):
 
 
 @pytest.mark.parametrize('name', TINY)
-def test_detector_trains_on_clips(name, gen1, tmp_path):
+def test_detector_trains_and_predicts_on_clips(name, small_gen1):
     torch.manual_seed(0)
-    (tmp_path / 'train').symlink_to(gen1 / 'train')
-    prophesee_to_coco(tmp_path, 'train', downsample=4, progress=False)
     cfg = Config.fromfile(ROOT / 'configs/det/meta_sdt_srb_s_retinanet_gen1.py').model
     settings = dict(next(iter(TINY[name].values())), in_channels=2, time_steps=4)
     cfg.backbone = dict(settings, type=f'snndense.{name}', out_indices=(0, 1, 2, 3))
     channels = list(MODELS.build(cfg.backbone).out_channels)
     cfg.neck.update(in_channels=channels, out_channels=16, start_level=0, num_outs=5)
     cfg.bbox_head.update(in_channels=16, feat_channels=16, stacked_convs=1)
+    cfg.test_cfg.update(score_thr=0.0, max_per_img=5)
     model = MODELS.build(cfg)
-    dataset = build(tmp_path, 'train')
+    dataset = build(small_gen1, 'train')
     batch = pseudo_collate([dataset[index] for index in range(2)])
     data = model.train().data_preprocessor(batch, training=True)
     assert data['inputs'].shape == (2, 4, 2, 64, 96)
@@ -170,6 +169,33 @@ def test_detector_trains_on_clips(name, gen1, tmp_path):
     gradients = [p.grad for p in model.backbone.parameters() if p.requires_grad]
     assert torch.isfinite(loss) and all(g is not None for g in gradients)
     assert gradients[0].abs().sum() > 0
+    evaluate(model.eval(), build(small_gen1, 'val'))
+
+
+def evaluate(model, dataset) -> None:
+    cfg = Config.fromfile(CONFIG).val_evaluator
+    cfg.update(ann_file=dataset.ann_file, min_diagonal=7.5, min_side=2.5)
+    metric = METRICS.build(cfg)
+    metric.dataset_meta = dataset.metainfo
+    with torch.no_grad():
+        samples = model.test_step(pseudo_collate([dataset[0], dataset[1]]))
+    for sample in samples:
+        boxes = sample.pred_instances.bboxes
+        assert len(boxes) == 5 and sample.scale_factor == (1, 1)
+        # in the pixels of the annotations, which are those of the frames
+        assert (boxes <= boxes.new_tensor([76, 60, 76, 60])).all()
+    metric.process({}, [sample.to_dict() for sample in samples])
+    assert 0 <= metric.evaluate(2)['coco/bbox_mAP'] <= 1
+
+
+@pytest.fixture(scope='module')
+def small_gen1(gen1, tmp_path_factory) -> Path:
+    """With annotations for a quarter of the resolution."""
+    root = tmp_path_factory.mktemp('small_gen1')
+    for split in ('train', 'val'):
+        (root / split).symlink_to(gen1 / split)
+        prophesee_to_coco(root, split, downsample=4, progress=False)
+    return root
 
 
 def predictions(boxes: list, image_id: int) -> list[dict]:
@@ -212,9 +238,37 @@ def test_checks_before_training_name_damaged_clips(gen1, tmp_path):
     clip.write_bytes(clip.read_bytes()[:-3])
     with pytest.raises(ValueError, match=f'{clip}: is truncated'):
         check_contents(build(tmp_path, 'train', lazy_init=True))
+    WRITERS['write_dat'](clip, dict(WRITERS['blob'](0, 9, 240, 304), t=damaged_times()))
+    with pytest.raises(ValueError, match=f'{clip}: is damaged: its times go back'):
+        check_contents(build(tmp_path, 'train', lazy_init=True))
     clip.unlink()
     with pytest.raises(FileNotFoundError, match=f'{clip}: it is missing'):
         check_contents(build(tmp_path, 'train', lazy_init=True))
+
+
+def damaged_times() -> np.ndarray:
+    return np.array([0, 1, 2, 900_000, 4, 5, 6, 7, 1_400_000])
+
+
+def test_missing_recordings_are_told(tmp_path):
+    expected = (
+        f'{tmp_path}/train/*_td.dat, each with its *_bbox.npy',
+        f'{tmp_path}/val/*_td.dat',
+        f'{tmp_path}/test/*_td.dat',
+        f'prophesee_to_coco.py --root {tmp_path}',
+    )
+
+    def check() -> None:
+        with pytest.raises(FileNotFoundError) as raised:
+            check_paths(build(tmp_path, 'train', lazy_init=True), 'train')
+        for part in (str(tmp_path / 'annotations/instances_train.json'), *expected):
+            assert part in str(raised.value)
+
+    check()
+    WRITERS['write_gen1'](tmp_path, clips=1)  # and no annotations
+    check()
+    prophesee_to_coco(tmp_path, 'train', progress=False)
+    check_paths(build(tmp_path, 'train', lazy_init=True), 'train')
 
 
 def test_annotations_without_times_are_refused(gen1, tmp_path):
@@ -237,6 +291,14 @@ def test_annotations_without_times_are_refused(gen1, tmp_path):
         ),
         (lambda f: cut(f / 'clip_0_td.dat', 0.5), ValueError, 'clip_0_td.dat is trunc'),
         (lambda f: cut(f / 'clip_0_bbox.npy', 0.9), ValueError, 'bbox.npy is damaged'),
+        (
+            lambda f: WRITERS['write_dat'](
+                f / 'clip_0_td.dat',
+                dict(WRITERS['blob'](0, 9, 240, 304), t=damaged_times()),
+            ),
+            ValueError,
+            'clip_0_td.dat is damaged: its times go back',
+        ),
     ],
 )
 def test_missing_and_damaged_files_are_named(damage, error, message, tmp_path):
@@ -277,7 +339,7 @@ def test_documented_backbone_fits():
     from snndense.models.det import check_detector
 
     text = (ROOT / 'docs/event_data.md').read_text()
-    code = re.search(r'^```python\n(.*?)^```', text, re.M | re.S)[1]
+    code = re.search(r'^```python\n(_base_.*?)^```', text, re.M | re.S)[1]
     code = code.replace("'./", f"'{ROOT}/configs/det/")
     model = MODELS.build(Config.fromstring(code, '.py').model)
     check_detector(model)

@@ -16,7 +16,10 @@ test_pipeline = [
     dict(type='LoadAnnotations', with_bbox=True),
     dict(
         type='PackDetInputs',
-        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'time_us'),
+        meta_keys=(
+            *('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'),
+            'time_us',
+        ),
     ),
 ]
 train_dataloader = dict(
