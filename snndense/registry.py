@@ -39,7 +39,7 @@ HOOKS = Registry(
     'hook',
     parent=MMENGINE_HOOKS,
     scope='snndense',
-    locations=['snndense.engine'],
+    locations=['snndense.engine', 'snndense.engine.event_hooks'],
 )
 OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     'optimizer wrapper constructor',

@@ -3,6 +3,7 @@
 import runpy
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -163,24 +164,46 @@ def test_learning_rates(name, load_config):
         assert cfg.train_cfg.max_epochs == 106
 
 
-def test_spikformer_recipe_runs_through_the_runner(load_small, tmp_path):
-    cfg = load_small('spikformer_2-256_cifar10-dvs')
+@pytest.mark.parametrize(
+    'name',
+    [
+        'spikformer_2-256_cifar10-dvs',
+        'spiking_resformer_dvsg_dvs128-gesture',
+        'lsformer_ncaltech101',
+    ],
+)
+def test_recipe_runs_through_the_runner(name, load_small, tmp_path):
+    cfg = load_small(name)
     cfg.model.backbone.time_steps = 2
     for phase in ('train', 'val', 'test'):
         loader = cfg[f'{phase}_dataloader']
         loader.update(batch_size=4, num_workers=0, persistent_workers=False)
-        loader.dataset.time_steps = 2
-        loader.dataset.pipeline.insert(1, dict(type='snndense.EventResize', scale=32))
+        loader.dataset.update(time_steps=2, indices=8)
+        pipeline = loader.dataset.pipeline
+        pipeline[:] = [x for x in pipeline if x.type != 'snndense.EventResize']
+        pipeline.insert(1, dict(type='snndense.EventResize', scale=32))
     cfg.train_cfg.max_epochs = 2
-    cfg.custom_hooks[0].schedule[0].action_epoch = 2
-    cfg.update(work_dir=str(tmp_path), experiment_name='events')
+    mixup = bool(cfg.get('custom_hooks'))
+    if mixup:
+        cfg.custom_hooks[0].schedule[0].action_epoch = 2
+    cfg.default_hooks.visualization = dict(
+        type='snndense.EventVisualizationHook',
+        enable=True,
+        interval=5,
+        out_dir=str(tmp_path / 'drawn'),
+    )
+    cfg.update(work_dir=str(tmp_path), experiment_name=f'events_{name}')
     runner = Runner.from_cfg(cfg)
-    assert runner.model.data_preprocessor.batch_augments is not None
+    augments = [runner.model.data_preprocessor.batch_augments]
     runner.train()
-    assert runner.model.data_preprocessor.batch_augments is None  # Mixup has ended
-    metrics = runner.val_loop.run()
+    augments.append(runner.model.data_preprocessor.batch_augments)
+    assert [x is not None for x in augments] == [mixup, False]  # Mixup has ended
+    metrics = runner.test()
     assert 0 <= metrics['accuracy/top1'] <= metrics['accuracy/top5'] <= 100
     assert (tmp_path / 'epoch_2.pth').is_file()
+    drawn = sorted((tmp_path / 'drawn').iterdir())
+    assert [path.name for path in drawn if path.name.endswith('_0.png')]
+    assert cv2.imread(str(drawn[0])).shape == (32, 32, 3)
 
 
 @pytest.mark.parametrize('name', TINY)

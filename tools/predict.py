@@ -11,6 +11,7 @@ from mmengine.utils import ProgressBar
 from snndense.engine.data_checks import find_damage
 from snndense.engine.predictors import PREDICTORS, Predictor, write_prediction
 from snndense.engine.preflight import check_model
+from snndense.models.event_frames import check_reads_pictures
 from snndense.studies.measuring import check_device, find_images
 from snndense.utils import cli
 from snndense.utils.files import check_new_folder
@@ -105,6 +106,7 @@ def main() -> int:
         device = args.device or get_device()
         check_device(device)
         cfg = cli.read_config(args.config, args.cfg_options)
+        check_reads_pictures(cfg)
         check_model(cfg, [], args.checkpoint, with_init_cfg=False)
     predictor = PREDICTORS[cfg.default_scope](
         cfg, args.checkpoint, device, score_thr=args.score_thr, top_k=args.top_k

@@ -36,3 +36,5 @@ model = dict(
         ),
     ),
 )
+# mmdet's reads image files
+default_hooks = dict(visualization=dict(type='snndense.EventDetVisualizationHook'))

@@ -11,6 +11,7 @@ import torch
 from mmengine.structures import InstanceData, PixelData
 from torch.utils.data import Dataset
 
+from .event_drawing import event_picture
 from .visualizers import build_visualizer, draw_sample
 
 MODES = ('original', 'transformed', 'concat', 'pipeline')
@@ -135,6 +136,10 @@ class SampleDrawer:
         return _side_by_side(pictures, [step.name for step in steps])
 
     def _rgb(self, image: np.ndarray) -> np.ndarray:
+        if image.ndim == 4:
+            return event_picture(image)
+        if image.shape[-1] not in (1, 3):  # frames folded into channels
+            return event_picture(image.transpose(2, 0, 1))
         image = image.clip(0, WHITE).astype(np.uint8)
         return np.ascontiguousarray(image[..., ::-1] if self.is_bgr else image)
 

@@ -9,7 +9,10 @@ from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 from mmengine.hooks import CheckpointHook
 
+from snndense.models.event_frames import reads_events
+
 from .data_checks import inner_datasets
+from .event_drawing import EVENT_HOOKS
 
 AMP_DEVICES = ('cuda', 'npu', 'mlu', 'musa')  # those of mmengine's AmpOptimWrapper
 CHECKPOINT_HOOKS = ('CheckpointHook', 'mmengine.CheckpointHook', CheckpointHook)
@@ -162,6 +165,9 @@ def enable_drawing(
             "config, such as visualization=dict(type='DetVisualizationHook')"
         )
     hook.show, hook.wait_time, hook.interval = show, wait_time, interval
+    name = str(hook.get('type')).rpartition('.')[2]
+    if name in EVENT_HOOKS and reads_events(cfg):
+        hook.type = EVENT_HOOKS[name]
     if cfg.default_scope == 'mmpretrain':
         hook.enable, hook.out_dir = True, show_dir
         return
@@ -199,9 +205,11 @@ def _flipped(pipeline: list) -> list:
     """A test pipeline whose last step packs every image twice, once flipped."""
     pack = deepcopy(pipeline[-1])
     if pack.get('type') == 'PackDetInputs':
-        pack.meta_keys = (
+        needed = (
             *('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'),
             *('flip', 'flip_direction'),
         )
+        own = [key for key in pack.get('meta_keys', ()) if key not in needed]
+        pack.meta_keys = (*needed, *own)
     steps = deepcopy(list(pipeline[:-1]))
     return [*steps, dict(type='TestTimeAug', transforms=[FLIPS, [pack]])]

@@ -1,7 +1,10 @@
 """Event frames in and out of code that knows images only."""
 
 from abc import ABC, abstractmethod
+from inspect import isclass
 
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor
 
 
@@ -11,6 +14,30 @@ class EventPreprocessor(ABC):
     @abstractmethod
     def packed_shape(self, frames: tuple[int, ...]) -> tuple[int, ...]:
         """Shape of a sample as a pipeline packs it, of frames ``(T, C, H, W)``."""
+
+
+def reads_events(cfg: Config) -> bool:
+    """Whether the model of a config reads event frames instead of pictures."""
+    init_default_scope(cfg.default_scope)
+    model = cfg.get('model') or {}
+    preprocessor = model.get('data_preprocessor') or cfg.get('data_preprocessor')
+    kind = (preprocessor or {}).get('type')
+    found = kind if isclass(kind) or kind is None else MODELS.get(kind)
+    return isclass(found) and issubclass(found, EventPreprocessor)
+
+
+def check_reads_pictures(cfg: Config) -> None:
+    """Make sure that image files are what the model of a config reads.
+
+    Raises:
+        ValueError: If it reads event frames, and what to do.
+    """
+    if reads_events(cfg):
+        raise ValueError(
+            'the model of the config reads event frames, not image files. Its own '
+            'test data are predicted with tools/test.py, which draws them with '
+            '--show-dir and writes predictions with --out'
+        )
 
 
 def fold_frames(frames: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from snndense.checkpoints.loading import check_checkpoint
 from snndense.engine.data_checks import build_datasets, check_paths, inner_datasets
 from snndense.engine.preflight import build_model, describe_published
 from snndense.engine.run_config import set_dataloaders
+from snndense.models.event_frames import check_reads_pictures
 
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.ppm', '.pgm')
 PHASES = ('test', 'val')
@@ -169,7 +170,8 @@ def data_batches(
 
     Raises:
         FileNotFoundError: If there are no images.
-        ValueError: If a number is below 1, or the config has no data.
+        ValueError: If a number is below 1, the config has no data, or images are named
+            for a model that reads event frames.
     """
     if num_images < 1 or batch_size < 1:
         raise ValueError(
@@ -178,6 +180,7 @@ def data_batches(
         )
     init_default_scope(cfg.default_scope)
     if images is not None:
+        check_reads_pictures(cfg)
         paths = find_images(images)[:num_images]
         loader = _FileBatches(cfg, paths, batch_size)
         return Batches(loader, ceil(len(paths) / batch_size))

@@ -117,13 +117,38 @@ def test_drawing(scope, hook, save_dir):
     assert cfg.visualizer.get('save_dir') == save_dir
 
 
+@pytest.mark.parametrize(
+    'scope, preprocessor, hook, expected',
+    [
+        ('mmdet', 'Det', 'DetVisualizationHook', 'snndense.EventDetVisualizationHook'),
+        ('mmdet', 'Det', 'mmdet.DetVisualizationHook', None),
+        ('mmdet', 'Det', 'other.Hook', 'other.Hook'),
+        ('mmpretrain', '', 'VisualizationHook', 'snndense.EventVisualizationHook'),
+    ],
+)
+def test_drawing_of_events(scope, preprocessor, hook, expected):
+    pytest.importorskip(scope)
+    expected = expected or 'snndense.EventDetVisualizationHook'
+    for kind, kept in (
+        (f'snndense.Event{preprocessor}DataPreprocessor', None),
+        ('', hook),
+    ):
+        cfg = config(default_hooks=dict(visualization=dict(type=hook)))
+        cfg.default_scope = scope
+        cfg.model = dict(type='Any')
+        cfg.data_preprocessor = dict(type=kind) if kind else dict(mean=[0])
+        run_config.enable_drawing(cfg, show=False, show_dir='drawn')
+        assert cfg.default_hooks.visualization.type == (kept or expected)
+
+
 def test_drawing_needs_a_hook():
     with pytest.raises(ValueError, match='visualization hook'):
         run_config.enable_drawing(config(), show=True, show_dir=None)
 
 
 def test_flips_at_test_time_by_default():
-    load, pack = dict(type='LoadImageFromFile'), dict(type='PackDetInputs')
+    load = dict(type='LoadImageFromFile')
+    pack = dict(type='PackDetInputs', meta_keys=('img_id', 'own'))
     inner = dict(type='CocoDataset', pipeline=[load, pack])
     wrapped = dict(type='RepeatDataset', dataset=inner)
     model = dict(type='RetinaNet')
@@ -136,7 +161,7 @@ def test_flips_at_test_time_by_default():
     assert pipeline[1].type == 'TestTimeAug'
     flips, (packed,) = pipeline[1].transforms
     assert [flip.prob for flip in flips] == [1, 0]
-    assert {'flip', 'flip_direction'} <= set(packed.meta_keys)
+    assert {'flip', 'flip_direction', 'own'} <= set(packed.meta_keys)
 
 
 def test_every_one_of_joined_data_sets_is_flipped():
