@@ -4,10 +4,10 @@ from .energy import EnergyReport, EnergyTable, LayerEnergy, get_table, measure_e
 from .energy_report import assumptions, energy_text, plot_energy, write_energy_csv
 from .firing import FiringReport, LayerFiring, measure_firing, write_firing_csv
 from .firing_plots import plot_firing
-from .layers import TokenLayout
 from .macs import LayerMacs, MacReport, count_macs, model_macs
 from .st_erf import LayerERF, STERFResult, st_erf
 from .st_erf_plots import plot_areas, plot_erf, plot_profiles, plot_temporal
+from .tokens import TokenLayout
 
 __all__ = [
     'EnergyReport',

@@ -1,51 +1,13 @@
 """Layers of a model by name, and their outputs with time and space apart."""
 
 import difflib
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Optional
 
 from torch import Tensor, nn
 
 Layers = str | nn.Module | Sequence[str | nn.Module]
-
-
-@dataclass(frozen=True)
-class TokenLayout:
-    """How a layer that works on tokens arranges them.
-
-    Args:
-        grid (tuple[int, int], optional): Rows and columns. None: a square, if the
-            number of tokens is one.
-        channels_last (bool): ``(..., L, C)`` if True, else ``(..., C, L)``.
-            Defaults to True.
-        class_tokens (int): Tokens in front that stand for no place.
-            Defaults to 0.
-    """
-
-    grid: Optional[tuple[int, int]] = None
-    channels_last: bool = True
-    class_tokens: int = 0
-
-    def to_map(self, tokens: Tensor) -> Tensor:
-        """Tokens on their grid: ``(B, L, C)`` or ``(B, C, L) -> (B, C, h, w)``.
-
-        Raises:
-            ValueError: If the number of tokens does not fit the grid.
-        """
-        tokens = tokens.mT if self.channels_last else tokens
-        tokens = tokens[..., self.class_tokens :]  # (B, C, L)
-        count = tokens.shape[-1]
-        side = math.isqrt(count)
-        grid = self.grid or (side, side)
-        if math.prod(grid) != count:
-            raise ValueError(
-                f'{count} tokens fill no grid of {grid}; give TokenLayout(grid=(h, w), '
-                'channels_last=..., class_tokens=...) as the layer has them'
-            )
-        return tokens.unflatten(-1, tuple(grid))
 
 
 def select_layers(model: nn.Module, layers: Layers) -> dict[str, nn.Module]:
@@ -125,18 +87,14 @@ def pick_tensor(value: object, key: Optional[int | str]) -> Tensor:
     return found
 
 
-def unfold_map(
-    x: Tensor, time_steps: int, batch_size: int, tokens: Optional[TokenLayout] = None
-) -> Tensor:
+def unfold_map(x: Tensor, time_steps: int, batch_size: int) -> Tensor:
     """Output of a layer with time, sample, channel and place apart.
 
     Args:
-        x (Tensor): ``(T, N, C, h, w)``; ``(T*N, C, h, w)``, time the slower index;
-            ``(N, C, h, w)`` of a layer that is the same at all steps; or, with
-            ``tokens``, ``(T*N, ...)`` or ``(T, N, ...)`` tokens.
+        x (Tensor): ``(T, N, C, h, w)``; ``(T*N, C, h, w)``, time the slower index; or
+            ``(N, C, h, w)`` of a layer that is the same at all steps.
         time_steps (int): T.
         batch_size (int): N.
-        tokens (TokenLayout, optional): For layers that work on tokens.
 
     Returns:
         Tensor: ``(T, N, C, h, w)``, or ``(1, N, C, h, w)``.
@@ -145,20 +103,20 @@ def unfold_map(
         ValueError: If the shape is none of these.
     """
     shape = tuple(x.shape)
-    if tokens is not None and x.dim() in (3, 4):
-        x = tokens.to_map(x.flatten(0, -3))
     if x.dim() == 5 and shape[:2] == (time_steps, batch_size):
         return x
     if x.dim() == 4 and x.shape[0] == time_steps * batch_size:
         return x.unflatten(0, (time_steps, batch_size))
     if x.dim() == 4 and x.shape[0] == batch_size:
         return x[None]
-    hint = (
-        'for tokens give tokens=TokenLayout(...)'
-        if x.dim() == 3
-        else 'is time_steps right?'
-    )
-    raise ValueError(
+    message = (
         f'expected a map (T*N, C, h, w) or (N, C, h, w) with T={time_steps} and '
-        f'N={batch_size}, but the layer has the shape {shape}; {hint}'
+        f'N={batch_size}, but got the shape {shape}'
     )
+    parts, rest = divmod(x.shape[0], time_steps * batch_size)
+    if parts > 1 and not rest:
+        message += (
+            f'. Windows and other parts of images, {parts} of each here, have no place '
+            'of their own in the image: choose a layer around them. Or is T another?'
+        )
+    raise ValueError(message)

@@ -1,6 +1,7 @@
 """Reading layers of a network while it runs, for the gradient of what they say."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Optional
@@ -10,7 +11,8 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from .evaluation import reset_states
-from .layers import TokenLayout, pick_tensor, unfold_map
+from .layers import pick_tensor, unfold_map
+from .tokens import Size, TokenLayout, tokens_to_map, told_grids
 
 
 @dataclass(frozen=True)
@@ -49,27 +51,38 @@ class Probe:
         objective (Tensor, optional): Sum of the seeded numbers over all samples.
         grid (tuple[int, int]): Rows and columns of the layer's map.
         unit (tuple[int, int], optional): Row and column that are seeded; None: all.
+        tokens (str, optional): Where the grid is from, of a layer on tokens.
     """
 
     def __init__(
         self,
         name: str,
         steps: int,
-        batch_size: int,
+        x: Tensor,
         seed: Seed,
-        tokens: Optional[TokenLayout],
+        layout: Optional[TokenLayout],
     ) -> None:
         self.name = name
-        self.steps, self.batch_size, self.tokens = steps, batch_size, tokens
+        self.steps, self.batch_size, self.layout = steps, len(x), layout
+        self.image_size = tuple(x.shape[-2:])
         self.seed = seed
         self.objective: Optional[Tensor] = None
+        self.tokens: Optional[str] = None
 
     def attach(self, module: nn.Module) -> RemovableHandle:
         if self.seed.signal == 'input':
-            return module.register_forward_pre_hook(lambda _, args: self.read(args))
-        return module.register_forward_hook(lambda _, args, output: self.read(output))
+            return module.register_forward_pre_hook(
+                lambda _, args, kwargs: self.read(args, told_grids(args, kwargs)),
+                with_kwargs=True,
+            )
+        return module.register_forward_hook(
+            lambda _, args, kwargs, output: self.read(
+                output, told_grids(output, args, kwargs)
+            ),
+            with_kwargs=True,
+        )
 
-    def read(self, value: object) -> None:
+    def read(self, value: object, told: Iterable[Size]) -> None:
         # reduced at once: the layer behind may overwrite the map in place
         if self.objective is not None:
             raise ValueError(
@@ -78,13 +91,26 @@ class Probe:
             )
         signal = self.seed.signal
         x = pick_tensor(value, None if signal in ('input', 'output') else signal)
-        y = unfold_map(x, self.steps, self.batch_size, self.tokens)  # (T, N, C, h, w)
+        y = self._unfold(x, tuple(told))  # (T, N, C, h, w)
         self.grid = tuple(y.shape[-2:])
         self.unit = self._resolve_unit()
         y = self._select_channels(self._select_step(y))
         if self.unit is not None:
             y = y[..., self.unit[0], self.unit[1]]
         self.objective = y.sum()
+
+    def _unfold(self, x: Tensor, told: tuple[Size, ...]) -> Tensor:
+        sizes = (self.steps, self.batch_size)
+        in_order = self.layout is not None and x.dim() == 4 and x.shape[:2] == sizes
+        tokens = x.flatten(0, 1) if in_order else x  # (T*N, L, C), (N, L, C) or a map
+        try:
+            if tokens.dim() == 3 and len(tokens) in (math.prod(sizes), self.batch_size):
+                x, self.tokens = tokens_to_map(
+                    tokens, self.layout, self.image_size, told
+                )
+            return unfold_map(x, *sizes)
+        except ValueError as error:
+            raise type(error)(f'layer {self.name!r}: {error}') from None
 
     def _select_step(self, y: Tensor) -> Tensor:
         time = self.seed.time
@@ -122,13 +148,15 @@ class Probe:
             )
         return row, column
 
-    def position(self, image_size: tuple[int, int]) -> Optional[tuple[float, float]]:
+    def position(self) -> Optional[tuple[float, float]]:
         """The unit in the image: the middle of what a cell of the grid covers."""
         if self.unit is None:
             return None
         return tuple(
             (cell + 0.5) * size / cells - 0.5
-            for cell, size, cells in zip(self.unit, image_size, self.grid, strict=True)
+            for cell, size, cells in zip(
+                self.unit, self.image_size, self.grid, strict=True
+            )
         )
 
     def gradient(self, x: Tensor, keep_graph: bool) -> Tensor:
@@ -155,10 +183,10 @@ def run_probes(
     x: Tensor,
     steps: int,
     seed: Seed,
-    tokens: Optional[TokenLayout],
+    layout: Optional[TokenLayout],
 ) -> dict[str, Probe]:
     """Run the network once and read all layers."""
-    probes = {name: Probe(name, steps, len(x), seed, tokens) for name in selected}
+    probes = {name: Probe(name, steps, x, seed, layout) for name in selected}
     reset_states(model)
     with ExitStack() as stack:
         for name, module in selected.items():

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from .evaluation import differentiable_evaluation
-from .layers import Layers, TokenLayout, select_layers
+from .layers import Layers, select_layers
 from .probe import Seed, run_probes
+from .tokens import TokenLayout
 
 MODES = ('spatial', 'temporal', 'spatiotemporal')
 TIMES = ('all', 'first', 'last')
@@ -30,11 +31,13 @@ class LayerERF:
         grid (tuple[int, int]): Rows and columns of the layer's own map.
         position (tuple[float, float], optional): Where the seeded unit is in the
             image, row and column in pixels; None for ``unit='all'``.
+        tokens (str, optional): Where the grid is from, of a layer on tokens.
     """
 
     map: np.ndarray
     grid: tuple[int, int]
     position: Optional[tuple[float, float]]
+    tokens: Optional[str] = None
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,8 @@ def st_erf(
         reduce (str): Over images: ``'mean'``, ``'sum'`` or ``'none'``.
         normalize (str, optional): Divide the map, with all its delays, by its
             ``'max'`` or ``'sum'``; in mode ``'temporal'``, before it is summed.
-        tokens (TokenLayout, optional): For layers that work on tokens.
+        tokens (TokenLayout, optional): For layers that work on tokens and do not
+            tell their own grid.
         time_steps (int, optional): T. None: what the model or its parts say, else
             the number of event frames, else 1.
         forward (callable, optional): Runs the network on a batch, such as
@@ -165,8 +169,8 @@ def st_erf(
     fields, n_images = {}, 0
     with differentiable_evaluation(model), bar:
         for batch in batches:
-            steps = _time_steps(model, batch, time_steps)
-            step = _resolve_time(time, steps, mode)
+            steps = find_time_steps(model, batch, time_steps)
+            step = resolve_time(time, steps, mode)
             seed = Seed(unit, step, channels, signal)
             x = _leaf(batch, model, steps, mode)
             probes = run_probes(
@@ -175,7 +179,7 @@ def st_erf(
             for index, (name, probe) in enumerate(probes.items(), start=1):
                 grad = probe.gradient(x, keep_graph=index < len(probes))
                 sums[name].add(_magnitude(grad, mode, step, per_channel))
-                fields[name] = (probe.grid, probe.position(tuple(x.shape[-2:])))
+                fields[name] = (probe.grid, probe.position(), probe.tokens)
                 bar.update()
             n_images += len(batch)
             meta.update(time=step, time_steps=steps, image_size=tuple(x.shape[-2:]))
@@ -208,7 +212,10 @@ def _default_layers(model: nn.Module) -> list[str]:
     return names
 
 
-def _time_steps(model: nn.Module, batch: Tensor, given: Optional[int]) -> int:
+def find_time_steps(
+    model: nn.Module, batch: Tensor, given: Optional[int] = None
+) -> int:
+    """T: as given, as parts of the model tell, or the number of event frames."""
     if batch.dim() not in (4, 5):
         raise ValueError(
             'expected images (N, C, H, W) or event frames (N, T, C, H, W), but got '
@@ -222,7 +229,8 @@ def _time_steps(model: nn.Module, batch: Tensor, given: Optional[int]) -> int:
     return told.pop() if told else batch.shape[1] if batch.dim() == 5 else 1
 
 
-def _resolve_time(time: Optional[str | int], steps: int, mode: str) -> str | int:
+def resolve_time(time: Optional[str | int], steps: int, mode: str) -> str | int:
+    """The seeded step of ``steps``, or ``'all'``; see :func:`st_erf`."""
     if time is None:
         time = 'all' if mode == 'spatial' else 'last'
     if time == 'all' and mode != 'spatial':
@@ -237,7 +245,8 @@ def _resolve_time(time: Optional[str | int], steps: int, mode: str) -> str | int
     step = {'first': 0, 'last': steps - 1}.get(time, time)
     if not isinstance(step, int) or not -steps <= step < steps:
         raise ValueError(
-            f'expected time to be one of {TIMES} or a step of {steps}, but got {time!r}'
+            f'expected time to be one of {TIMES} or a step of {steps}, counted from 0, '
+            f'but got {time!r}'
         )
     return step % steps
 

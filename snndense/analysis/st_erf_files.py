@@ -12,7 +12,7 @@ from snndense.utils.files import complete_file
 from snndense.utils.tables import format_table, write_csv
 
 from .layers import Layers
-from .st_erf import STERFResult, st_erf
+from .st_erf import STERFResult, find_time_steps, resolve_time, st_erf
 from .st_erf_stats import describe, temporal_decay, temporal_half_life
 
 COLUMNS = (
@@ -45,8 +45,13 @@ def measure_erf(
 
     Returns:
         dict[str, STERFResult]: ``'spatial'`` and, with T > 1, ``'spatiotemporal'``.
+
+    Raises:
+        ValueError: As ``st_erf``; for a time that is no step, before anything runs.
     """
     time = options.pop('time', None)
+    steps = find_time_steps(model, images, options.get('time_steps'))
+    resolve_time(time, steps, 'spatiotemporal')
     results = dict(spatial=st_erf(model, layers, images, **options))
     if results['spatial'].meta['time_steps'] > 1:
         options.update(mode='spatiotemporal', time=time)
@@ -98,7 +103,8 @@ def write_arrays(path: str | Path, results: dict[str, STERFResult]) -> None:
         meta[mode] = dict(result.meta, n_images=result.n_images, layers={})
         for layer, erf in result.per_layer.items():
             arrays[f'{mode}/{layer}'] = erf.map
-            meta[mode]['layers'][layer] = dict(grid=erf.grid, position=erf.position)
+            place = dict(grid=erf.grid, position=erf.position, tokens=erf.tokens)
+            meta[mode]['layers'][layer] = place
     with complete_file(path) as temporary, open(temporary, 'wb') as file:
         np.savez_compressed(file, meta=json.dumps(meta), **arrays)
 
@@ -113,6 +119,15 @@ def format_statistics(rows: list[dict]) -> str:
     header = ('model', 'layer', *COLUMNS)
     spatial = (row for row in rows if row['mode'] == 'spatial')
     return format_table(header, ([_cell(r.get(k)) for k in header] for r in spatial))
+
+
+def format_token_grids(results: dict[str, STERFResult]) -> str:
+    """Rows and columns of all layers on tokens, and where they are from."""
+    return '\n'.join(
+        f'{layer}: tokens in {erf.grid[0]} rows of {erf.grid[1]} ({erf.tokens})'
+        for layer, erf in results['spatial'].per_layer.items()
+        if erf.tokens is not None
+    )
 
 
 def _cell(value: object) -> str:

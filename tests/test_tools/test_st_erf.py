@@ -102,6 +102,8 @@ def test_own_data_and_attention(call_tool, tiny_configs):
 
 def test_mistakes_are_answered_in_short(call_tool, tiny_configs, tmp_path):
     config = tiny_configs['det']
+    broken = tmp_path / 'broken.jpg'
+    broken.write_bytes(b'no image')
     stock = tmp_path / 'stock.py'
     stock.write_text(
         "default_scope = 'mmdet'\n"
@@ -117,6 +119,8 @@ def test_mistakes_are_answered_in_short(call_tool, tiny_configs, tmp_path):
         ((config, '--images', tmp_path / 'none'), 'there is no image'),
         ((config, tmp_path / 'none.pth'), 'none.pth'),
         ((config, '--num-images', 0), 'num_images=0'),
+        ((config, '--images', broken), 'broken.jpg is missing or cannot be decoded'),
+        ((config, '--time', 7), 'a step of 1, counted from 0, but got 7'),
         ((stock, '--shape', 64, 64), 'give --layers: ResNet consists of conv1'),
     ):
         assert message in call_tool(TOOL, *arguments, '--out', 'none')
@@ -124,6 +128,80 @@ def test_mistakes_are_answered_in_short(call_tool, tiny_configs, tmp_path):
     stages = ('--shape', 64, 64, '--layers', 'layer?')
     assert call_tool(TOOL, stock, *stages, '--num-images', 2, '--out', 'stock') is None
     assert len(table(tmp_path / 'stock/statistics.csv')) == 4
+
+
+SWIN = """
+_base_ = ['mmdet::swin/mask-rcnn_swin-t-p4-w7_fpn_1x_coco.py']
+small = dict(embed_dims=12, depths=(1, 2, 1, 1), num_heads=(1, 1, 1, 1))
+model = dict(
+    backbone=dict(init_cfg=None, drop_path_rate=0.0, **small),
+    neck=dict(in_channels=[12, 24, 48, 96]),
+)
+"""
+VIT = """
+default_scope = 'mmpretrain'
+arch = dict(embed_dims=8, num_layers=2, num_heads=2, feedforward_channels=8)
+model = dict(
+    type='ImageClassifier',
+    backbone=dict(type='VisionTransformer', arch=arch, img_size=32, patch_size=8),
+    head=dict(type='VisionTransformerClsHead', num_classes=2, in_channels=8),
+)
+"""
+SMALL = ('--shape', 64, 96, '--num-images', 2)
+
+
+def layers_of(path) -> dict:
+    """What is told about the layers of a model that was measured."""
+    with np.load(path) as arrays:
+        return json.loads(str(arrays['meta']))['spatial']['layers']
+
+
+def test_stock_swin(call_tool, capsys, tmp_path):
+    config = tmp_path / 'swin.py'
+    config.write_text(SWIN)
+    layers = ('--layers', 'stages.1', 'stages.[01].*.attn')
+    assert call_tool(TOOL, config, *layers, *SMALL, '--out', 'erf') is None
+    found = layers_of('erf/swin.npz')
+    attention = {'stages.0.blocks.0': [16, 24]}
+    attention.update({f'stages.1.blocks.{i}': [8, 12] for i in (0, 1)})
+    grids = {f'{name}.attn': grid for name, grid in attention.items()}
+    # a stage ends in front of the next one, at its size
+    assert {k: v['grid'] for k, v in found.items()} == {'stages.1': [4, 6], **grids}
+    text = capsys.readouterr().out
+    assert 'stages.1.blocks.0.attn: tokens in 8 rows of 12 (told by the layer)' in text
+    for layer, options, message in (
+        ('stages.1.*.w_msa.proj', (), 'Windows and other parts of images, 4 of each'),
+        ('norm1', (), 'Set --token-grid, --class-tokens or --channels-first'),
+        ('norm1', ('--token-grid', 8), '--token-grid to be none or H W'),
+        ('norm1', ('--token-grid', 8, 8), 'fill no grid of (8, 8)'),
+    ):
+        answer = call_tool(TOOL, config, '--layers', layer, *SMALL, *options)
+        assert message in answer and 'TokenLayout' not in answer
+
+
+def test_stock_vision_transformer(call_tool, tmp_path):
+    pytest.importorskip('mmpretrain')
+    config = tmp_path / 'vit.py'
+    config.write_text(VIT)
+    arguments = (config, '--layers', 'layers.*.attn.proj', *SMALL)
+    answer = call_tool(TOOL, *arguments, '--token-grid', '--out', 'none')
+    assert '97 fill no image of 64 x 96 at any one stride; there may be class' in answer
+    for name, grid, source in (
+        ('auto', (), 'size of the image / stride'),
+        ('given', (8, 12), 'given'),
+    ):
+        options = ('--token-grid', *grid, '--class-tokens', 1, '--out', name)
+        assert call_tool(TOOL, *arguments, *options) is None
+        assert layers_of(f'{name}/vit.npz') == {
+            f'layers.{i}.attn.proj': dict(
+                grid=[8, 12], position=[35.5, 51.5], tokens=source
+            )
+            for i in (0, 1)
+        }
+    with np.load('auto/vit.npz') as auto, np.load('given/vit.npz') as given:
+        for layer in ('spatial/layers.0.attn.proj', 'spatial/layers.1.attn.proj'):
+            np.testing.assert_array_equal(auto[layer], given[layer])
+            assert auto[layer].any()
 
 
 @pytest.fixture
@@ -204,6 +282,10 @@ def test_runs_of_other_settings(call_tool, experiment, tiny_configs, tmp_path):
     assert 'seed_0.py differs in train_cfg; choose other --runs' in message
 
 
-def test_unknown_reference(call_tool, experiment):
+def test_mistakes_of_a_comparison(call_tool, experiment, tmp_path):
+    broken = tmp_path / 'broken.jpg'
+    broken.write_bytes(b'no image')
+    message = call_tool(COMPARE, experiment, '--images', broken, '--seeds', 0)
+    assert 'broken.jpg is missing or cannot be decoded' in message
     message = call_tool(COMPARE, experiment, '--reference', 'lif')
     assert "--reference to be one of ('srb', 'conv')" in message

@@ -127,7 +127,11 @@ def measure(jobs: list[Job], args: argparse.Namespace) -> list[Measured]:
 
 def main() -> None:
     args = parse_args()
-    with cli.short_errors(), complete_folder(args.out) as folder:
+    with (
+        cli.short_errors(),
+        cli.named_image_errors(),
+        complete_folder(args.out) as folder,
+    ):
         jobs = plan(args)
         conditions = group_runs(measured := measure(jobs, args))
         experiments = {experiment.name: experiment for experiment, _, _ in jobs}

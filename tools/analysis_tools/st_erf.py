@@ -10,8 +10,16 @@ Arrays, a table and figures are written. Examples:
   python tools/analysis_tools/st_erf.py A.py A.pth --vs B.py B.pth \\
       --images data/digit_scenes/coco/val --out work_dirs/erf
 
-  # the attentions of a stock backbone's or a spiking one's third stage
-  python tools/analysis_tools/st_erf.py CONFIG --layers 'stages.3.*.attn.proj*'
+  # the attention projections of the fourth stage
+  python tools/analysis_tools/st_erf.py configs/det/meta_sdt_srb_digits.py \\
+      --layers 'stages.3.*.attn.proj_conv'
+
+  # a stock Swin: the attentions of the first two stages
+  python tools/analysis_tools/st_erf.py SWIN.py SWIN.pth --layers 'stages.[01].*.attn'
+
+  # a stock vision transformer, whose layers do not tell rows and columns
+  python tools/analysis_tools/st_erf.py VIT.py VIT.pth --layers 'layers.*.attn.proj' \\
+      --token-grid --class-tokens 1
 """
 
 import argparse
@@ -26,11 +34,13 @@ from snndense.analysis import st_erf_plots as plots
 from snndense.analysis.st_erf import STERFResult
 from snndense.analysis.st_erf_files import (
     format_statistics,
+    format_token_grids,
     measure_erf,
     statistics_rows,
     write_arrays,
     write_statistics,
 )
+from snndense.analysis.tokens import TokenLayout, TokenLayoutError
 from snndense.studies import erf_models
 from snndense.utils import cli
 from snndense.utils.files import complete_folder
@@ -94,6 +104,7 @@ def add_models(parser: argparse.ArgumentParser) -> None:
         "'attn' for its attention projections (default: the stages of a spiking "
         'backbone)',
     )
+    add_tokens(parser)
 
 
 def add_output(parser: argparse.ArgumentParser) -> None:
@@ -107,6 +118,43 @@ def add_output(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path('work_dirs/st_erf'),
         help='new or empty folder (default: %(default)s)',
+    )
+
+
+def add_tokens(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--token-grid',
+        type=int,
+        nargs='*',
+        metavar='H W',
+        help='rows and columns of layers on tokens; without numbers, the size of the '
+        'image over the one stride that gives as many (default: what a layer gets or '
+        'gives beside its tokens, as those of Swin do)',
+    )
+    parser.add_argument(
+        '--class-tokens',
+        type=int,
+        metavar='N',
+        help='tokens in front that stand for no place (default: 0)',
+    )
+    parser.add_argument(
+        '--channels-first',
+        action='store_true',
+        help='layers on tokens have the shape (N, C, L) instead of (N, L, C)',
+    )
+
+
+def read_tokens(args: argparse.Namespace) -> Optional[TokenLayout]:
+    """What :func:`add_tokens` got; None if nothing was asked for."""
+    grid = args.token_grid
+    if grid is None and args.class_tokens is None and not args.channels_first:
+        return None
+    if grid and (len(grid) != 2 or min(grid) < 1):
+        raise ValueError(f'expected --token-grid to be none or H W, but got {grid}')
+    return TokenLayout(
+        grid=tuple(grid) if grid else None,
+        channels_last=not args.channels_first,
+        class_tokens=args.class_tokens or 0,
     )
 
 
@@ -172,15 +220,24 @@ def measure(
     if checkpoint is None and not erf_models.is_pretrained(backbone):
         print('untrained: the statistics of the batch norms are those of the images')
         erf_models.calibrate_norms(backbone, images.split(args.batch_size))
-    options = dict(unit=parse_unit(args.unit), time=args.time)
-    results = measure_erf(
-        backbone,
-        layers,
-        images,
-        batch_size=args.batch_size,
-        progress=True,
-        **options,
-    )
+    try:
+        results = measure_erf(
+            backbone,
+            layers,
+            images,
+            unit=parse_unit(args.unit),
+            time=args.time,
+            tokens=read_tokens(args),
+            batch_size=args.batch_size,
+            progress=True,
+        )
+    except TokenLayoutError as error:
+        raise ValueError(
+            f'{error}. Set --token-grid, --class-tokens or --channels-first, or choose '
+            'a layer around this one'
+        ) from None
+    if grids := format_token_grids(results):
+        print(grids)
     for result in results.values():
         result.meta.update(images=args.images, checkpoint=checkpoint, seed=args.seed)
     return results, images
@@ -211,7 +268,11 @@ def figures(measured: dict[str, dict[str, STERFResult]], args) -> dict[str, Figu
 
 def main() -> None:
     args = parse_args()
-    with cli.short_errors(), complete_folder(args.out) as folder:
+    with (
+        cli.short_errors(),
+        cli.named_image_errors(),
+        complete_folder(args.out) as folder,
+    ):
         files = [(args.config, args.checkpoint)]
         files += [(other[0], (*other, None)[1]) for other in args.vs]
         names = model_names(files, args.names)
