@@ -1,15 +1,18 @@
 """Figures of receptive fields, of one model or of several side by side.
 
 Every function takes one :class:`~snndense.analysis.st_erf.STERFResult` or a dict of
-them by label, and returns a matplotlib figure; none is shown.
+them by label, and returns a matplotlib figure; none is shown. Figures grow with the
+panels and with matplotlib's ``font.size``.
 """
 
 import math
 from collections.abc import Iterator
 
 import numpy as np
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
 from .st_erf import LayerERF, STERFResult
 from .st_erf_stats import contribution_area, radial_profile
@@ -21,8 +24,8 @@ COLORS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#4D
 STYLES = ('-', '--', ':', '-.')
 PANEL = 2.3  # inches
 LOG_FLOOR = 1e-6
-MAX_COLUMNS = 6
-SHORT = 28  # characters of a title
+COLUMNS = 6
+LETTER = 0.7  # width of one in a title over the size of the font
 
 
 def _by_label(results: Results) -> dict[str, STERFResult]:
@@ -38,8 +41,21 @@ def _layers(results: dict[str, STERFResult]) -> list[str]:
     return list(dict.fromkeys(k for r in results.values() for k in r.per_layer))
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= SHORT else f'…{name[1 - SHORT :]}'
+def _lines(name: str, inches: float) -> str:
+    """A dotted name in lines that fit, as far as its parts do."""
+    most = inches * 72 / (LETTER * rcParams['font.size'])
+    lines = ['']
+    for part in name.replace('.', '.\n').split('\n'):
+        if len(lines[-1] + part) > most:
+            lines.append('')
+        lines[-1] += part
+    return '\n'.join(filter(None, lines))
+
+
+def _margin(inches: float, *texts: str) -> float:
+    """What letters of 10 points need, for those that are set; more for more lines."""
+    lines = max((text.count('\n') for text in texts), default=0)
+    return (inches + 0.18 * lines) * rcParams['font.size'] / 10
 
 
 def _volume(erf: LayerERF) -> np.ndarray:
@@ -53,7 +69,7 @@ def _volume(erf: LayerERF) -> np.ndarray:
 
 
 def _panels(
-    results: dict[str, STERFResult],
+    results: dict[str, STERFResult], size: float, columns: int
 ) -> Iterator[tuple[int, int, str, str, np.ndarray, LayerERF]]:
     """Row, column, title, label of the row, map, and layer of every panel."""
     layers = _layers(results)
@@ -69,18 +85,25 @@ def _panels(
             maps = _volume(erf)
             if with_delays:
                 for delay, panel in enumerate(maps):
-                    name = f'{label}\n{_short(layer)}'
+                    name = f'{label}\n{_lines(layer, size)}'.strip()
                     yield row, delay, f'delay {delay}', name, panel, erf
                 row += 1
             else:
-                at = row + index // MAX_COLUMNS, index % MAX_COLUMNS
-                yield *at, _short(layer), label, maps[0], erf
+                at = row + index // columns, index % columns
+                yield *at, _lines(layer, size), label, maps[0], erf
         if not with_delays:
-            row += math.ceil(len(layers) / MAX_COLUMNS)
+            row += math.ceil(len(layers) / columns)
 
 
 def plot_erf(
-    results: Results, *, log: bool = False, cmap: str = 'gray', shared: bool = False
+    results: Results,
+    *,
+    log: bool = False,
+    cmap: str = 'gray',
+    shared: bool = False,
+    size: float = PANEL,
+    columns: int = COLUMNS,
+    bar: str = 'right',
 ) -> Figure:
     """Maps: a row per model and a column per layer, or a row per layer with delays.
 
@@ -93,11 +116,20 @@ def plot_erf(
         shared (bool): Whether all maps have one scale; gradients of different
             models and layers differ in magnitude for reasons of their own.
             Defaults to False.
+        size (float): Of a panel, in inches. Defaults to 2.3.
+        columns (int): Layers side by side; delays are all in one row. Defaults to 6.
+        bar (str): Where the scale is, ``'right'`` or ``'bottom'``.
     """
     results = _by_label(results)
-    panels = list(_panels(results))
+    panels = list(_panels(results, size, columns))
     rows, columns = (max(panel[axis] for panel in panels) + 1 for axis in (0, 1))
-    figure = Figure((PANEL * columns + 1.2, PANEL * rows + 0.4), layout='constrained')
+    margins = (1.2, 0.4) if bar == 'right' else (0.4, 1.1)
+    titles, labels = ([panel[index] for panel in panels] for index in (2, 3))
+    inches = (
+        size * columns + _margin(margins[0], *labels),
+        size * rows + _margin(margins[1]) + rows * _margin(0, *titles),
+    )
+    figure = Figure(inches, layout='constrained')
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
@@ -119,27 +151,43 @@ def plot_erf(
         image = axis.imshow(
             shown, cmap, vmin=bounds[0], vmax=bounds[1], interpolation='nearest'
         )
-    name = 'share of the\nmaximum of ' + ('all' if shared else 'the layer')
-    bar = figure.colorbar(image, ax=axes[: min(rows, 3)], aspect=15 * min(rows, 3))
-    bar.set_label(f'log10 of the {name}' if log else name)
+    name = 'share of the maximum of ' + ('all' if shared else 'the layer')
+    _add_scale(figure, image, axes, f'log10 of the {name}' if log else name, bar)
     return figure
 
 
+def _add_scale(
+    figure: Figure, image: AxesImage, axes: np.ndarray, name: str, bar: str
+) -> None:
+    """A bar of colours: below all maps, or beside the first three rows of them."""
+    across = axes.shape[1]
+    if bar == 'right':
+        axes = axes[:3]
+        across = len(axes)
+        name = name.replace('the maximum', 'the\nmaximum')
+    figure.colorbar(image, ax=axes, aspect=15 * across, location=bar, label=name)
+
+
 def _layer_axes(
-    results: dict[str, STERFResult], rows: int = 1
+    results: dict[str, STERFResult],
+    rows: int = 1,
+    size: float = 1.35 * PANEL,
+    columns: int = COLUMNS,
 ) -> tuple[Figure, dict[str, list[Axes]]]:
     """A figure with a column of axes per layer."""
     layers = _layers(results)
-    columns = min(len(layers), MAX_COLUMNS)
+    columns = min(len(layers), columns)
     blocks = math.ceil(len(layers) / columns)
-    size = (PANEL * 1.35 * columns + 0.8, PANEL * rows * blocks + 0.6)
-    figure = Figure(size, layout='constrained')
+    titles = [_lines(layer, size) for layer in layers]
+    height = max(size / 1.35, _margin(1.9)) * rows + _margin(0, *titles)
+    height = height * blocks + _margin(0.6)
+    figure = Figure((size * columns + _margin(0.8), height), layout='constrained')
     axes = figure.subplots(rows * blocks, columns, squeeze=False, sharey='row')
     by_layer = {}
     for index, layer in enumerate(layers):
         block, column = divmod(index, columns)
         by_layer[layer] = list(axes[block * rows : (block + 1) * rows, column])
-        by_layer[layer][0].set_title(_short(layer))
+        by_layer[layer][0].set_title(titles[index])
     for index in range(len(layers), blocks * columns):
         for axis in axes[-rows:, index % columns]:
             axis.set_axis_off()
@@ -186,16 +234,25 @@ def plot_profiles(results: Results) -> Figure:
     return figure
 
 
-def plot_areas(results: Results, quantiles: tuple[float, ...] = (0.5, 0.9)) -> Figure:
+def plot_areas(
+    results: Results,
+    quantiles: tuple[float, ...] = (0.5, 0.9),
+    *,
+    size: float = 1.1,
+) -> Figure:
     """Contribution area per layer: pixels that, strongest first, hold a share.
 
     Args:
         results (STERFResult | dict): With maps; those of several delays are added up.
         quantiles (tuple[float]): The shares. Default to (0.5, 0.9).
+        size (float): Inches from one layer to the next. Defaults to 1.1.
     """
     results = _by_label(results)
     layers = _layers(results)
-    figure = Figure((max(1.1 * len(layers), 3) + 2.5, 3.6), layout='constrained')
+    width = max(size * len(layers), 2.5 if len(results) == 1 else 5)
+    ticks = [_lines(layer, width / len(layers)) for layer in layers]
+    inches = (width + _margin(1), 2 + _margin(1.6, *ticks))
+    figure = Figure(inches, layout='constrained')
     axis = figure.add_subplot()
     for index, (label, result) in enumerate(results.items()):
         places = [layers.index(layer) for layer in result.per_layer]
@@ -213,23 +270,30 @@ def plot_areas(results: Results, quantiles: tuple[float, ...] = (0.5, 0.9)) -> F
                 if len(results) > 1
                 else f'{quantile:.0%}',
             )
-    axis.set_xticks(range(len(layers)), [_short(layer) for layer in layers])
-    axis.tick_params('x', rotation=20 if len(layers) > 4 else 0)
+    axis.set_xticks(range(len(layers)), ticks)
     axis.set(ylabel='share of the image', ylim=(0, None))
     axis.grid(alpha=0.3)
-    figure.legend(loc='outside right upper', fontsize='small')
+    figure.legend(loc='outside upper center', ncols=len(quantiles), handlelength=3)
     return figure
 
 
-def plot_temporal(results: Results, *, log: bool = False) -> Figure:
+def plot_temporal(
+    results: Results,
+    *,
+    log: bool = False,
+    size: float = 1.35 * PANEL,
+    columns: int = COLUMNS,
+) -> Figure:
     """Temporal profiles: what every delay contributes, over the largest.
 
     Args:
         results (STERFResult | dict): With delays: maps or profiles.
         log (bool): Logarithmic scale. Defaults to False.
+        size (float): Width of a panel, in inches. Defaults to 3.1.
+        columns (int): Layers side by side. Defaults to 6.
     """
     results = _by_label(results)
-    figure, axes = _layer_axes(results)
+    figure, axes = _layer_axes(results, size=size, columns=columns)
     for index, (label, result) in enumerate(results.items()):
         for layer, erf in result.per_layer.items():
             profile = erf.map if erf.map.ndim == 1 else _volume(erf).sum((1, 2))

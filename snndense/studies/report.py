@@ -16,7 +16,7 @@ from mmengine.utils import ProgressBar
 from torch import nn
 
 import snndense
-from snndense.analysis import EnergyReport, measure_energy, st_erf_plots
+from snndense.analysis import EnergyReport, measure_energy
 from snndense.analysis.energy_report import assumptions
 from snndense.analysis.firing import FiringReport
 from snndense.analysis.st_erf_files import COLUMNS, measure_erf, statistics_rows
@@ -30,6 +30,7 @@ from . import erf_models
 from .benchmark import Measurement, measure
 from .benchmark_worker import Contender, Workload
 from .measuring import data_batches, load_model
+from .report_fields import erf_pictures
 from .report_page import Bar, Bars, Page, Picture, Section, Table, Tile
 from .report_pictures import SCORE_THR, draw_predictions
 
@@ -286,32 +287,6 @@ def erf_section(settings: Settings, model: nn.Module, layers: Sequence[str]) -> 
         num_images=settings.num_erf_images,
     )
     results = measure_erf(model.backbone, layers, images, progress=True)
-    spatial = {settings.name: results['spatial']}
-    figures = [
-        Picture.of(
-            st_erf_plots.plot_erf(spatial, log=True, cmap='magma'),
-            'Receptive field of the central unit of every layer, in the image',
-            wide=True,
-        ),
-        Picture.of(
-            st_erf_plots.plot_areas(spatial),
-            'Pixels that, strongest first, hold 50 and 90 % of the field',
-        ),
-    ]
-    if 'spatiotemporal' in results:
-        delays = {settings.name: results['spatiotemporal']}
-        figures += [
-            Picture.of(
-                st_erf_plots.plot_erf(delays, log=True, cmap='magma'),
-                'The same for every delay, counted back from the last step',
-                wide=True,
-            ),
-            Picture.of(
-                st_erf_plots.plot_temporal(delays),
-                'What every delay contributes, over the largest',
-                wide=True,
-            ),
-        ]
     rows = [
         (
             row['layer'],
@@ -328,7 +303,7 @@ def erf_section(settings: Settings, model: nn.Module, layers: Sequence[str]) -> 
             'Absolute gradient of a layer at its central place with respect to the '
             f'image, mean of {len(images)} images of {size} pixels (docs/st_erf.md).'
         ],
-        figures=figures,
+        figures=erf_pictures(results),
         tables=[
             Table(
                 rows,

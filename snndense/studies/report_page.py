@@ -13,6 +13,8 @@ from PIL import Image
 
 from snndense.utils.files import complete_file
 
+PIXELS = 96  # of a screen, to an inch
+PHONE = 315  # pixels that a figure has on a small phone
 TEMPLATE = Path(__file__).with_name('report.html')
 
 
@@ -81,21 +83,22 @@ class Picture:
     Args:
         uri (str): Data address.
         caption (str): What it shows; also read aloud.
-        wide (bool): Whether it keeps a width of its own on a narrow screen, where
-            it is scrolled. Defaults to False.
+        width (int): Pixels of the screen that it needs; on a narrower one it is
+            scrolled. Defaults to 0, for as wide as the screen is.
     """
 
     uri: str
     caption: str
-    wide: bool = False
+    width: int = 0
 
     @classmethod
-    def of(cls, figure: Figure, caption: str, wide: bool = False) -> 'Picture':
-        """A matplotlib figure, as vectors."""
+    def of(cls, figure: Figure, caption: str) -> 'Picture':
+        """A matplotlib figure, as vectors that are not shrunk."""
         buffer = BytesIO()
         with rc_context({'svg.fonttype': 'none', 'svg.hashsalt': 'snndense'}):
             figure.savefig(buffer, format='svg', metadata={'Date': None})
-        return cls(_data_uri('image/svg+xml', buffer), caption, wide)
+        width = round(figure.get_figwidth() * PIXELS)
+        return cls(_data_uri('image/svg+xml', buffer), caption, width)
 
     @classmethod
     def photo(cls, pixels: np.ndarray, caption: str) -> 'Picture':

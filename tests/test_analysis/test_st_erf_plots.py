@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.text import Text
 
 from snndense.analysis import (
     LayerERF,
@@ -37,7 +39,7 @@ def test_a_row_per_model_and_a_column_per_layer():
     figure = plot_erf({'a': result(), 'b': result(100.0)})
     axes = drawn(figure)[: 2 * len(LAYERS)]
     assert [axis.get_title() for axis in axes[:2]] == list(LAYERS[:2])
-    assert axes[2].get_title().endswith('the.last.stage')
+    assert axes[2].get_title().replace('\n', '') == LAYERS[2]
     assert [axes[i].get_ylabel() for i in (0, 3)] == ['a', 'b']
     for axis in axes:  # each has its own scale
         assert axis.images[0].get_array().max() == 1
@@ -89,6 +91,28 @@ def test_temporal_profiles():
     for measured in (result(delays=3), STERFResult(profiles, 4)):
         line = plot_temporal(measured).axes[0].lines[0]
         np.testing.assert_allclose(line.get_ydata(), [1, 0.5, 0.25])
+
+
+def test_small_figures():
+    """Narrow, with whole names in lines."""
+    name = 'stages.3.blocks.0.branches.attn.proj_conv'
+    erf = result(delays=2).per_layer['stages.0']
+    measured = STERFResult({'stages.0': erf, name: erf}, 4)
+    with rc_context({'font.size': 7.5}):
+        for figure in (
+            plot_erf(measured, size=0.9, columns=2, bar='bottom'),
+            plot_temporal(measured, size=0.9, columns=2),
+            plot_areas(measured, size=0.5),
+        ):
+            assert figure.get_figwidth() < 3.4
+            figure.draw_without_rendering()
+            texts = figure.findobj(lambda artist: isinstance(artist, Text))
+            texts = [text for text in texts if text.get_text()]
+            (title,) = {t.get_text() for t in texts if 'proj_conv' in t.get_text()}
+            assert title.replace('\n', '').endswith(name) and '\n' in title
+            assert min(text.get_fontsize() for text in texts) >= 6.75  # 9 pixels
+    wide = plot_erf(STERFResult({name: erf}, 4), columns=1).get_figwidth()
+    assert wide > 2 * 2.3
 
 
 def test_figures_can_be_written(tmp_path):

@@ -1,5 +1,6 @@
 """The report page: complete, true to the model, and without anything beside it."""
 
+import base64
 import json
 import re
 from html.parser import HTMLParser
@@ -12,9 +13,11 @@ from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from PIL import Image
 from torch import nn
 
+from snndense.analysis import LayerERF, STERFResult
 from snndense.studies import report
 from snndense.studies.benchmark import Measurement
-from snndense.studies.report_page import Bar, Bars, Page, Section, Table, Tile
+from snndense.studies.report_fields import erf_pictures
+from snndense.studies.report_page import PHONE, Bar, Bars, Page, Section, Table, Tile
 from snndense.studies.report_pictures import MARGIN, draw_predictions, tile
 from snndense.utils.tables import format_count
 
@@ -194,6 +197,33 @@ def test_pictures_are_tiled():
     assert (page == 0).all(-1).sum() == 4 * 6 + 2 * 2
     top, left = 4 + MARGIN + (2 + MARGIN) // 2, (4 + MARGIN) // 2
     assert not page[top : top + 2, left : left + 2].any()
+
+
+@pytest.mark.parametrize('steps', (1, 4, 8))
+def test_receptive_fields_on_a_phone(steps):
+    """Figures as wide as a phone or with a hint to scroll, and readable letters."""
+    volume = np.random.default_rng(0).random((steps, 16, 16))
+    layers = {f'stages.{i}': LayerERF(volume, (4, 4), (7.5, 7.5)) for i in range(5)}
+    maps = {name: LayerERF(volume.sum(0), (4, 4), (7.5, 7.5)) for name in layers}
+    results = dict(spatial=STERFResult(maps, 1))
+    if steps > 1:
+        meta = dict(time_steps=steps)
+        results['spatiotemporal'] = STERFResult(layers, 1, meta)
+    pictures = erf_pictures(results)
+    assert len(pictures) == (4 if steps > 1 else 2)
+    wide = [picture.width > PHONE for picture in pictures]
+    assert wide == [False, False, steps == 8, False][: len(pictures)]
+    for picture in pictures:
+        drawing = base64.b64decode(picture.uri.partition(',')[2]).decode()
+        sizes = [float(size) for size in re.findall(r'font-size: ([\d.]+)px', drawing)]
+        assert 4 / 3 * min(sizes) >= 9  # points of the drawing in pixels
+        width = float(re.search(r'<svg[^>]* width="([\d.]+)pt"', drawing)[1])
+        assert 4 / 3 * width == pytest.approx(picture.width, abs=1)
+    html = Page('t', 's', [], [Section('erf', 'Fields', figures=pictures)], 'f').html()
+    assert f'min-width: {pictures[0].width}px' in html
+    assert html.count('class="hint"') == len(pictures)
+    for index, picture in enumerate(pictures, 1):
+        assert f'@media (min-width: {picture.width + 44}px) {{ #erf-{index}' in html
 
 
 def test_page_escapes_and_is_complete(tmp_path):
