@@ -92,6 +92,25 @@ def test_report_trains_nothing(started, call_tool, capsys):
     assert not list((folder / 'runs').rglob('seed_4*'))
 
 
+def test_several_experiments(started, call_tool, capsys, tmp_path):
+    folder, _ = started
+    names = ('first', 'second')
+    for name in names:
+        (tmp_path / f'{name}.py').write_bytes((folder / 'experiment.py').read_bytes())
+    (tmp_path / 'work_dirs/ablation').mkdir(parents=True)
+    (tmp_path / 'work_dirs/ablation/first').symlink_to(folder / 'runs')
+    arguments = ('first.py', 'second.py', '--seeds', 3)
+    assert not call_tool('misc/ablation.py', *arguments, '--report')
+    first, second = capsys.readouterr().out.split('\nsecond\n')
+    assert first.startswith('\nfirst\n') and 'written to work_dirs/abl' in first
+    assert 'not finished: narrow, seed 3; wide, seed 3' in second
+    assert call_tool('misc/ablation.py', *arguments, '--work-dir', 'runs') == 2
+    assert '--work-dir is that of one experiment' in capsys.readouterr().err
+    (tmp_path / 'second.py').write_text('variants = dict()')
+    # before the first is trained
+    assert 'metrics=dict' in call_tool('misc/ablation.py', *arguments, '--seeds', 4)
+
+
 def test_other_settings_are_not_mixed(started, call_tool):
     folder, _ = started
     arguments = (folder / 'experiment.py', '--work-dir', folder / 'runs', '--seeds', 3)

@@ -106,6 +106,8 @@ def plan(args: argparse.Namespace) -> list[Job]:
             missing.append(f'{experiment.name}: {len(trained)} of {len(runs)} runs')
     for line in missing:
         print(f'not trained, and so not measured after training: {line}')
+    if missing:
+        print('tools/misc/ablation.py with the same EXPERIMENTs trains them')
     return jobs
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from snndense.studies import ablation, ablation_report, job_queue
@@ -17,9 +18,11 @@ def parse_args() -> argparse.Namespace:
         'goes on where an interrupted one was.'
     )
     parser.add_argument(
-        'experiment',
+        'experiments',
         type=Path,
-        help='experiment file, such as those in configs/ablations',
+        nargs='+',
+        metavar='EXPERIMENT',
+        help='experiment files, such as those in configs/ablations',
     )
     cli.add_seeds(parser)
     parser.add_argument(
@@ -40,31 +43,51 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--work-dir',
         type=Path,
-        help='folder of the results (default: work_dirs/ablation/ and the name of '
-        'the experiment)',
+        help='folder of the results of one experiment (default: work_dirs/ablation/ '
+        'and its name)',
     )
     parser.add_argument(
         '--report', action='store_true', help='train nothing, report what is finished'
     )
     cli.add_cfg_options(parser, 'in every variant', 'train_cfg.max_epochs=1')
     args = parser.parse_args()
-    if args.work_dir is None:
-        args.work_dir = Path('work_dirs/ablation', args.experiment.stem)
+    if args.work_dir is not None and len(args.experiments) > 1:
+        parser.error('--work-dir is that of one experiment, but several are given')
     return args
 
 
-def train(
-    experiment: ablation.Experiment, runs: list[ablation.Run], args: argparse.Namespace
-) -> list[ablation.Run]:
+@dataclass(frozen=True)
+class Plan:
+    """An experiment, its runs, and where they are."""
+
+    experiment: ablation.Experiment
+    runs: list[ablation.Run]
+    work_dir: Path
+
+
+def plan(path: Path, args: argparse.Namespace) -> Plan:
+    experiment = ablation.read_experiment(path, args.cfg_options)
+    work_dir = args.work_dir or Path('work_dirs/ablation', experiment.name)
+    try:
+        runs = ablation.plan_runs(experiment, args.seeds, work_dir)
+    except FileExistsError as error:
+        raise FileExistsError(
+            f'{error}; choose another --work-dir or remove that folder'
+        ) from None
+    if not args.report:
+        ablation.check_variants(experiment)
+    return Plan(experiment, runs, work_dir)
+
+
+def train(plan: Plan, args: argparse.Namespace) -> list[ablation.Run]:
     with cli.short_errors():
         environments = job_queue.job_environments(args.jobs, args.threads, args.device)
-        ablation.check_variants(experiment)
         try:
             with job_queue.termination_as_interrupt():
                 return ablation.train_runs(
-                    experiment,
-                    runs,
-                    args.work_dir,
+                    plan.experiment,
+                    plan.runs,
+                    plan.work_dir,
                     environments,
                     train=(sys.executable, str(TOOLS / 'train.py')),
                     test=(sys.executable, str(TOOLS / 'test.py')),
@@ -75,27 +98,31 @@ def train(
             ) from None
 
 
+def report(plan: Plan) -> None:
+    """Print a table, and write it if all is finished."""
+    summary = ablation_report.summarize(plan.experiment, plan.runs)
+    print(f'\n{ablation_report.summary_table(summary)}\n')
+    seeds = dict.fromkeys(str(run.seed) for run in plan.runs)
+    print(f'mean ± standard deviation over the seeds {", ".join(seeds)}')
+    unfinished = [run for run in plan.runs if run.result() is None]
+    if unfinished:
+        print('not finished: ' + '; '.join(map(str, unfinished)))
+        return
+    path = plan.work_dir / 'results.json'
+    ablation_report.write_results(summary, path)
+    print(f'written to {path}')
+
+
 def main() -> None:
     args = parse_args()
     with cli.short_errors():
-        experiment = ablation.read_experiment(args.experiment, args.cfg_options)
-        try:
-            runs = ablation.plan_runs(experiment, args.seeds, args.work_dir)
-        except FileExistsError as error:
-            raise FileExistsError(
-                f'{error}; choose another --work-dir or remove that folder'
-            ) from None
-    failed = [] if args.report else train(experiment, runs, args)
-    unfinished = [run for run in runs if run.result() is None]
-    summary = ablation_report.summarize(experiment, runs)
-    print(f'\n{ablation_report.summary_table(summary)}\n')
-    print(f'mean ± standard deviation over the seeds {", ".join(map(str, args.seeds))}')
-    if not unfinished:
-        path = args.work_dir / 'results.json'
-        ablation_report.write_results(summary, path)
-        print(f'written to {path}')
-        return
-    print('not finished: ' + '; '.join(map(str, unfinished)))
+        plans = [plan(path, args) for path in args.experiments]
+    failed = []
+    for each in plans:
+        if len(plans) > 1:
+            print(f'\n{each.experiment.name}', flush=True)
+        failed += [] if args.report else train(each, args)
+        report(each)
     if failed:
         raise SystemExit('the same command tries them again')
 
