@@ -31,7 +31,7 @@ from .benchmark import Measurement, measure
 from .benchmark_worker import Contender, Workload
 from .measuring import data_batches, load_model
 from .report_fields import erf_pictures
-from .report_page import Bar, Bars, Page, Picture, Section, Table, Tile
+from .report_page import Bar, Bars, Page, Photos, Section, Table, Tile
 from .report_pictures import SCORE_THR, draw_predictions
 
 HEADLINES = {
@@ -163,15 +163,14 @@ def predictions_section(settings: Settings, model: nn.Module) -> list[Section]:
     """Pictures with predictions; nothing where images are no files, as of events."""
     batches = data_batches(settings.cfg, settings.images, num_images=NUM_PICTURES)
     scope = settings.cfg.default_scope
-    picture = draw_predictions(model, batches, scope, dataset_meta(settings.cfg))
-    if picture is None:
+    pictures = draw_predictions(model, batches, scope, dataset_meta(settings.cfg))
+    if not pictures:
         return []
-    caption = f'The first {len(batches)} images'
+    caption = f'The first {len(pictures)} images'
     if scope == 'mmdet':
         caption += f', detections with a score of {SCORE_THR} or more'
-    return [
-        Section('predictions', 'Predictions', figures=[Picture.photo(picture, caption)])
-    ]
+    photos = Photos.of(pictures, caption)
+    return [Section('predictions', 'Predictions', photos=[photos])]
 
 
 def dataset_meta(cfg: Config) -> dict:

@@ -1,7 +1,7 @@
 """A report as one HTML file that needs nothing beside it."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -78,18 +78,17 @@ class Bars:
 
 @dataclass(frozen=True)
 class Picture:
-    """An image inside the page.
+    """A figure inside the page.
 
     Args:
         uri (str): Data address.
         caption (str): What it shows; also read aloud.
-        width (int): Pixels of the screen that it needs; on a narrower one it is
-            scrolled. Defaults to 0, for as wide as the screen is.
+        width (int): Pixels of the screen that it has; on a narrower one it is scrolled.
     """
 
     uri: str
     caption: str
-    width: int = 0
+    width: int
 
     @classmethod
     def of(cls, figure: Figure, caption: str) -> 'Picture':
@@ -100,12 +99,28 @@ class Picture:
         width = round(figure.get_figwidth() * PIXELS)
         return cls(_data_uri('image/svg+xml', buffer), caption, width)
 
+
+@dataclass(frozen=True)
+class Photos:
+    """Photographs that share a caption: a row that a phone scrolls, else in rows.
+
+    Args:
+        uris (sequence[str]): Data addresses.
+        caption (str): What they show; also read aloud.
+    """
+
+    uris: Sequence[str]
+    caption: str
+
     @classmethod
-    def photo(cls, pixels: np.ndarray, caption: str) -> 'Picture':
-        """An RGB picture ``(H, W, 3)``."""
-        buffer = BytesIO()
-        Image.fromarray(pixels).save(buffer, format='jpeg', quality=85)
-        return cls(_data_uri('image/jpeg', buffer), caption)
+    def of(cls, pictures: Iterable[np.ndarray], caption: str) -> 'Photos':
+        """RGB pictures ``(H, W, 3)``."""
+        uris = []
+        for pixels in pictures:
+            buffer = BytesIO()
+            Image.fromarray(pixels).save(buffer, format='jpeg', quality=85)
+            uris.append(_data_uri('image/jpeg', buffer))
+        return cls(uris, caption)
 
 
 def _data_uri(kind: str, buffer: BytesIO) -> str:
@@ -114,12 +129,13 @@ def _data_uri(kind: str, buffer: BytesIO) -> str:
 
 @dataclass
 class Section:
-    """A part of the page: text, charts, figures, tables, notes, code, in this order."""
+    """A part of the page: what it has, in the order of the fields."""
 
     name: str
     title: str
     text: list[str] = field(default_factory=list)
     charts: list[Bars] = field(default_factory=list)
+    photos: list[Photos] = field(default_factory=list)
     figures: list[Picture] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

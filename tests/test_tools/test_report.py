@@ -18,7 +18,7 @@ from snndense.studies import report
 from snndense.studies.benchmark import Measurement
 from snndense.studies.report_fields import erf_pictures
 from snndense.studies.report_page import PHONE, Bar, Bars, Page, Section, Table, Tile
-from snndense.studies.report_pictures import MARGIN, draw_predictions, tile
+from snndense.studies.report_pictures import draw_predictions
 from snndense.utils.tables import format_count
 
 TOOL = 'analysis_tools/report.py'
@@ -80,7 +80,8 @@ def test_page_of_a_detector(call_tool, trained, digit_scenes_root, tmp_path):
     assert page.links == [f'#{name}' for name in page.sections]
     # predictions and receptive fields, and nothing from elsewhere
     kinds = [src.partition(',')[0] for src in page.images]
-    assert kinds == ['data:image/jpeg;base64', *['data:image/svg+xml;base64'] * 2]
+    photos, drawings = ['data:image/jpeg;base64'] * 8, ['data:image/svg+xml;base64'] * 2
+    assert kinds == photos + drawings and 'The first 8 images' in page.text
     assert not re.search(r'url\(|@import', path.read_text())
     state = torch.load(run.checkpoint, weights_only=False)['state_dict']
     statistics = ('running_mean', 'running_var', 'num_batches_tracked')
@@ -103,7 +104,8 @@ def test_time_and_evaluation(call_tool, trained, tmp_path, monkeypatch):
     arguments = (run.config, run.checkpoint, '--evaluate', '--out', 'page')
     assert call_tool(TOOL, *arguments, *few, *options) is None
     page = Reader((tmp_path / 'page/index.html').read_text())
-    assert len(page.images) == 5  # with delays and their profile
+    drawings = [src for src in page.images if src.startswith('data:image/svg')]
+    assert len(drawings) == 4  # with delays and their profile
     assert 'accuracy/top1' in page.text and 'top-1 (%)' in page.text
     assert '500 ms' in page.text and '250.0 ms' in page.text
     assert '2 × 4' in page.text and 'stages.2' not in page.text.split('Speed')[0]
@@ -156,12 +158,12 @@ def test_detections_are_drawn(tmp_path):
         bboxes=boxes, labels=torch.tensor([1, 0]), scores=torch.tensor([0.9, 0.1])
     )
     batches = [dict(data_samples=[sample])]
-    picture = draw_predictions(Model(pred_instances=found), batches, 'mmdet', META)
+    (picture,) = draw_predictions(Model(pred_instances=found), batches, 'mmdet', META)
     # asked for the size that is drawn: 11.25 times that of the file
     assert sample.ori_shape == (270, 360)
     assert sample.scale_factor == (2 * 32 / 360, 2 * 24 / 270)
-    assert picture.shape == (270 + MARGIN, 360 + MARGIN, 3)
-    marked = not_red(picture[MARGIN // 2 : -MARGIN // 2, MARGIN // 2 : -MARGIN // 2])
+    assert picture.shape == (270, 360, 3)
+    marked = not_red(picture)
     assert marked[180, 100:260].all() and marked[100:170, 270].all()
     assert not marked[:85].any() and not marked[:, :85].any()  # not that of score 0.1
 
@@ -172,8 +174,9 @@ def test_classes_of_pixels_are_drawn(tmp_path):
     labels[..., 180:] = 1
     model = Model(pred_sem_seg=PixelData(data=labels))
     batches = [dict(data_samples=[red_image(tmp_path)])] * 2
-    picture = draw_predictions(model, batches, 'mmseg', META)
-    assert picture.shape == (270 + MARGIN, 2 * (360 + MARGIN), 3)  # side by side
+    pictures = draw_predictions(model, batches, 'mmseg', META)
+    assert [picture.shape for picture in pictures] == [(270, 360, 3)] * 2
+    picture = pictures[1]
     assert picture[200, 100, 2] > 100 > picture[200, 100, 1]  # blue over red
     assert picture[200, 300, 1] > 100 > picture[200, 300, 2]
 
@@ -183,20 +186,11 @@ def test_class_of_an_image_is_written(tmp_path):
     fields = dict(pred_label=torch.tensor([1]), pred_score=torch.tensor([0.25, 0.75]))
     sample = red_image(tmp_path)
     batches = [dict(data_samples=[sample])]
-    picture = draw_predictions(Model(**fields), batches, 'mmpretrain', META)
+    (picture,) = draw_predictions(Model(**fields), batches, 'mmpretrain', META)
     assert not_red(picture[10:40, 10:160]).any()
     assert not not_red(picture[80:270, 10:350]).any()
     sample.set_metainfo(dict(img_path=None))  # events are no image file
-    assert draw_predictions(Model(**fields), batches, 'mmpretrain') is None
-
-
-def test_pictures_are_tiled():
-    pictures = [np.zeros((4, 6, 3), np.uint8), np.zeros((2, 2, 3), np.uint8)]
-    page = tile(pictures, columns=1)
-    assert page.shape == (2 * (4 + MARGIN), 6 + MARGIN, 3)
-    assert (page == 0).all(-1).sum() == 4 * 6 + 2 * 2
-    top, left = 4 + MARGIN + (2 + MARGIN) // 2, (4 + MARGIN) // 2
-    assert not page[top : top + 2, left : left + 2].any()
+    assert draw_predictions(Model(**fields), batches, 'mmpretrain') == []
 
 
 @pytest.mark.parametrize('steps', (1, 4, 8))
@@ -223,7 +217,8 @@ def test_receptive_fields_on_a_phone(steps):
     assert f'min-width: {pictures[0].width}px' in html
     assert html.count('class="hint"') == len(pictures)
     for index, picture in enumerate(pictures, 1):
-        assert f'@media (min-width: {picture.width + 44}px) {{ #erf-{index}' in html
+        screen = picture.width + (68 if wide[index - 1] else 45)  # with its margins
+        assert f'@media (min-width: {screen}px) {{ #erf-{index} .hint' in html
 
 
 def test_page_escapes_and_is_complete(tmp_path):
