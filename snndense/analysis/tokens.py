@@ -26,11 +26,21 @@ class TokenLayout:
             Defaults to True.
         class_tokens (int): Tokens in front that stand for no place.
             Defaults to 0.
+
+    Raises:
+        ValueError: If a number is negative, or the grid has other than two sides.
     """
 
     grid: Optional[Size] = None
     channels_last: bool = True
     class_tokens: int = 0
+
+    def __post_init__(self) -> None:
+        grid = self.grid or (1, 1)
+        if self.class_tokens < 0 or len(grid) != 2 or min(grid) < 1:
+            raise ValueError(
+                f'expected rows, columns and a number of class tokens, but got {self}'
+            )
 
     def places(self, tokens: Tensor) -> Tensor:
         """Tokens that stand for places: ``(B, L, C)`` or ``(B, C, L) -> (B, C, L)``."""
