@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
+from snndense.studies.ablation import read_experiment
+
 from .conftest import ROOT
 
 TOOL = 'analysis_tools/st_erf.py'
@@ -173,6 +175,7 @@ def test_stock_swin(call_tool, capsys, tmp_path):
         ('stages.1.*.w_msa.proj', (), 'Windows and other parts of images, 4 of each'),
         ('norm1', (), 'Set --token-grid, --class-tokens or --channels-first'),
         ('norm1', ('--token-grid', 8), '--token-grid to be none or H W'),
+        ('norm1', ('--class-tokens', -1), '--class-tokens 0 or more'),
         ('norm1', ('--token-grid', 8, 8), 'fill no grid of (8, 8)'),
     ):
         answer = call_tool(TOOL, config, '--layers', layer, *SMALL, *options)
@@ -261,13 +264,11 @@ def test_mixers_of_the_paper():
         ('meta_sdt_t4_digits_det', 4),
         ('meta_sdt_kaiming_digits_det', 1),
     ):
-        cfg = Config.fromfile(ROOT / f'configs/ablations/{name}.py')
-        assert set(cfg.variants) == {'srb', 'mlpixer', 'conv'}
-        for variant, entry in cfg.variants.items():
-            config = Config.fromfile(ROOT / 'configs/ablations' / entry.config)
-            config.merge_from_dict(entry.get('cfg_options', {}))
-            backbone = config.model.backbone
-            assert backbone.mixer == variant
+        experiment = read_experiment(ROOT / f'configs/ablations/{name}.py')
+        assert set(experiment.variants) == {'srb', 'mlpixer', 'conv'}
+        for mixer, variant in experiment.variants.items():
+            backbone = variant.cfg.model.backbone
+            assert backbone.mixer == mixer
             assert backbone.get('time_steps', 1) == steps
 
 

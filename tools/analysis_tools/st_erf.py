@@ -149,8 +149,11 @@ def read_tokens(args: argparse.Namespace) -> Optional[TokenLayout]:
     grid = args.token_grid
     if grid is None and args.class_tokens is None and not args.channels_first:
         return None
-    if grid and (len(grid) != 2 or min(grid) < 1):
-        raise ValueError(f'expected --token-grid to be none or H W, but got {grid}')
+    if grid and (len(grid) != 2 or min(grid) < 1) or (args.class_tokens or 0) < 0:
+        raise ValueError(
+            f'expected --token-grid to be none or H W and --class-tokens 0 or more, '
+            f'but got {grid} and {args.class_tokens}'
+        )
     return TokenLayout(
         grid=tuple(grid) if grid else None,
         channels_last=not args.channels_first,
