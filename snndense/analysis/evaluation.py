@@ -10,40 +10,54 @@ from torch import Tensor, nn
 
 
 @contextmanager
-def differentiable_evaluation(model: nn.Module) -> Iterator[None]:
-    """Evaluate a model whose input needs a gradient and whose parameters do not.
+def evaluation(model: nn.Module) -> Iterator[None]:
+    """Evaluate a model. Afterwards all modes are what they were, and so are states.
 
-    Norms, dropout and stochastic depth are in evaluation mode. So are the neurons of
-    this package, which are differentiable there and whose bounds may differ in
-    training; those of spikingjelly are in training mode, since older ones have no
-    gradient in evaluation. Gradient checkpointing is off, because it hides layers
-    from ``torch.autograd.grad``. Afterwards every flag is what it was, and so are
-    the states of stateful modules.
+    ``model.train()`` would wake up norms that were frozen one by one.
     """
     modules = list(model.modules())
     training = [module.training for module in modules]
-    checkpointed = [m for m in modules if getattr(m, 'with_cp', False) is True]
-    learned = [p for p in model.parameters() if p.requires_grad]
     stateful = [m for m in modules if isinstance(m, MemoryModule)]
     states = [dict(m._memories) for m in stateful]
     try:
         for module in modules:
             # not module.eval(): backbones override it
-            module.training = isinstance(module, MemoryModule)
-        for module in checkpointed:
-            module.with_cp = False
-        for parameter in learned:
-            parameter.requires_grad = False
+            module.training = False
         yield
     finally:
         for module, mode in zip(modules, training, strict=True):
             module.training = mode
-        for module in checkpointed:
-            module.with_cp = True
-        for parameter in learned:
-            parameter.requires_grad = True
         for module, state in zip(stateful, states, strict=True):
             module._memories.update(state)
+
+
+@contextmanager
+def differentiable_evaluation(model: nn.Module) -> Iterator[None]:
+    """The same for a model whose input needs a gradient and whose parameters do not.
+
+    Norms, dropout and stochastic depth are in evaluation mode. So are the neurons of
+    this package, which are differentiable there and whose bounds may differ in
+    training; those of spikingjelly are in training mode, since older ones have no
+    gradient in evaluation. Gradient checkpointing is off, because it hides layers
+    from ``torch.autograd.grad``.
+    """
+    modules = list(model.modules())
+    checkpointed = [m for m in modules if getattr(m, 'with_cp', False) is True]
+    learned = [p for p in model.parameters() if p.requires_grad]
+    with evaluation(model):
+        try:
+            for module in modules:
+                module.training = isinstance(module, MemoryModule)
+            for module in checkpointed:
+                module.with_cp = False
+            for parameter in learned:
+                parameter.requires_grad = False
+            yield
+        finally:
+            for module in checkpointed:
+                module.with_cp = True
+            for parameter in learned:
+                parameter.requires_grad = True
 
 
 def reset_states(model: nn.Module) -> None:

@@ -22,7 +22,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 from snndense.models.layers import SpikingNeuron, unfold_time
 from snndense.utils.tables import write_csv
 
-from .evaluation import preprocess, reset_states
+from .evaluation import evaluation, preprocess, reset_states
 from .neurons import find_neurons, spike_format
 
 
@@ -338,16 +338,11 @@ def measure_firing(
     Raises:
         ValueError: If the model has no neuron, or there are no batches.
     """
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.no_grad(), FiringMeter(model) as meter:
-            for batch in batches:
-                reset_states(model)
-                run_batch(model, batch)
-                on_batch()
-    finally:
-        model.train(was_training)
+    with evaluation(model), torch.no_grad(), FiringMeter(model) as meter:
+        for batch in batches:
+            reset_states(model)
+            run_batch(model, batch)
+            on_batch()
     meter.reduce()
     report = meter.report()
     if not report.num_images:
