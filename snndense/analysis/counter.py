@@ -7,7 +7,7 @@ since spikingjelly's take integer spikes for dense values.
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from math import prod
 from typing import Any, Optional
 
 from spikingjelly.activation_based.op_counter import BaseCounter, DispatchCounterMode
@@ -18,44 +18,23 @@ from torch.utils._pytree import tree_leaves
 from snndense.models.layers import SpikingNeuron
 
 from . import operators as ops
-from .neurons import NEURONS, spike_format, time_steps_of
-from .origins import PRODUCT, REAL, WEIGHT, Origin, OriginMap
+from .neurons import NEURONS, StepWatch, spike_format
+from .origins import (
+    CONSTANT,
+    IMAGE,
+    PRODUCT,
+    REAL,
+    STILL,
+    WEIGHT,
+    Origin,
+    OriginMap,
+    Time,
+)
+from .origins import NEURONS as FROM_NEURONS
+from .tallies import Tally, TallyBook
 
 # layers of compiled extensions, whose arithmetic no operator shows, by class name
 HIDDEN = ('RoIAlign', 'DeformConv2d', 'ModulatedDeformConv2d')
-
-
-@dataclass
-class Tally:
-    """What one operator of one layer has done so far.
-
-    Attributes:
-        macs (int): Multiply-accumulates, as if all operands were dense.
-        step_macs (int): Those of one time step.
-        real_macs (int): Those of them without a spike operand.
-        sops (int): Additions that spikes cause, exact.
-        sops_rate (float): The same by mean rate times dense operations.
-        coincidences (int): Pairs of spikes that meet in a product of spikes.
-        gates (int): Values that a spike lets pass in an elementwise product.
-        adds (int): Additions of real values in a pooling.
-        spikes, elements (int): Of the spike operands, for their mean count.
-        weight_bytes, bias_bytes (int): Parameters read, once per use.
-        notes (set[str]): What the reader should know.
-    """
-
-    macs: int = 0
-    step_macs: int = 0
-    real_macs: int = 0
-    sops: int = 0
-    sops_rate: float = 0.0
-    coincidences: int = 0
-    gates: int = 0
-    adds: int = 0
-    spikes: int = 0
-    elements: int = 0
-    weight_bytes: int = 0
-    bias_bytes: int = 0
-    notes: set[str] = field(default_factory=set)
 
 
 class OperatorCounter(BaseCounter):
@@ -65,7 +44,7 @@ class OperatorCounter(BaseCounter):
         model (nn.Module): The model that runs.
 
     Attributes:
-        tallies (dict): ``(layer name, operator)`` -> :class:`Tally`.
+        book (TallyBook): What every layer has done.
         uncounted (Counter): Operators that no rule covers, and how often they ran.
     """
 
@@ -74,12 +53,17 @@ class OperatorCounter(BaseCounter):
         self.ignore_modules = list(NEURONS)
         self.model = model
         self.names = {module: name for name, module in model.named_modules()}
-        self.tallies: dict[tuple[str, str], Tally] = {}
+        self._hidden = {
+            name
+            for module, name in self.names.items()
+            if any(c.__name__ in HIDDEN for c in type(module).__mro__)
+        }
+        self.book = TallyBook()
         self.uncounted: Counter[str] = Counter()
-        self.time_steps = time_steps_of(model)
+        self.watch = StepWatch(model)
         self.known = OriginMap()
         self._paused = 0
-        self._layer, self._steps = '', 1  # of the call at hand
+        self._layer, self._time = '', STILL  # of the call at hand
 
     # -- spikingjelly's interface
 
@@ -100,13 +84,17 @@ class OperatorCounter(BaseCounter):
     ) -> int:
         active = (self.names[m] for m in active_modules or () if m in self.names)
         self._layer = max(active, key=len, default='')
-        self._steps = max(map(self.known.steps, tree_leaves((args, kwargs))), default=1)
+        operands = [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
+        self._time = self.known.joint_time(operands)
         origin = self._visit(func, args, out)
-        is_over_time = func.overloadpacket in ops.SUMS and ops.sums_samples(args)
-        steps = 1 if is_over_time else self._steps
+        time = self._time_behind(func.overloadpacket, args, out)
         for x in tree_leaves(out):
-            if isinstance(x, Tensor):
-                self.known.set(x, origin, steps)
+            if not isinstance(x, Tensor):
+                continue
+            # a view is known by its storage; one of a weight, where tensors are fake,
+            # has another
+            if not (func.is_view and self.known.share_storage(x, operands[0])):
+                self.known.set(x, origin, time)
         return 0
 
     # -- origins
@@ -116,15 +104,35 @@ class OperatorCounter(BaseCounter):
         origins = {self.known.origin(x) for x in tensors if x.is_floating_point()}
         return origins.pop() if len(origins) == 1 else None
 
+    def _time_behind(self, packet: Any, args: tuple, out: Any) -> Time:
+        """How the output of the call at hand depends on time."""
+        steps, source = self._time
+        if packet in ops.FILLED:
+            return STILL
+        if packet in ops.SUMS and ops.sums_samples(args):
+            has_axes = len(args) > 1 and bool(args[1])
+            return Time(max(steps // len(args[0]), 1) if has_axes else 1, source)
+        if source == IMAGE:
+            return Time(max(steps, ops.repetitions(packet, args, out)), source)
+        joined = ops.joined_samples(packet, args)
+        if source == FROM_NEURONS and steps == 1 < len(joined) == self.watch.loops:
+            return Time(len(joined), source)  # the steps of a loop
+        return self._time
+
     # -- rules
 
     def tally(self, operator: str) -> Tally:
-        return self.tallies.setdefault((self._layer, operator), Tally())
+        """Of a call that begins."""
+        tally = self.book.entry(self._layer, operator, self._time)
+        tally.calls += 1
+        return tally
 
     def _visit(self, func: Any, args: tuple, out: Any) -> Origin | None:
         """Count one call; the origin of its output."""
         packet = func.overloadpacket
         x = ops.first_tensor(args)
+        if self._layer in self._hidden:  # see _see_hidden
+            return None
         if func in ops.PRODUCTS:
             if not self._paused:
                 self.add_product(ops.PRODUCTS[func](args, out))
@@ -136,22 +144,23 @@ class OperatorCounter(BaseCounter):
             return self.known.origin(x)
         first = out[0] if isinstance(out, (tuple, list)) else out
         if packet in ops.FUSED_ATTENTION:
-            self.add_macs('attention', ops.attention_macs(args))
+            self.add_macs('attention', ops.attention_macs(args), x)
             return PRODUCT
         if packet in ops.BATCH_NORMS:
             origin = self.known.origin(x)
             if origin is not None and origin.foldable:
                 return PRODUCT
-            self.add_macs('norm', first.numel(), 'a norm that cannot be folded')
+            self.add_macs('norm', first.numel(), x, 'a norm that cannot be folded')
             return REAL
         if packet in ops.OTHER_NORMS:
-            self.add_macs('norm', first.numel(), 'a norm that cannot be folded')
+            self.add_macs('norm', first.numel(), x, 'a norm that cannot be folded')
             return REAL
         if packet in ops.RESIZES:
-            macs = ops.RESIZES[packet] * first.numel()
-            self.add_macs('resize', macs, 'interpolates')
+            if not self._is_outside_layers():
+                macs = ops.RESIZES[packet] * first.numel()
+                self.add_macs('resize', macs, x, 'interpolates')
             return REAL
-        if 'avg_pool' in packet.__name__ or packet in ops.SUMS:
+        if packet in ops.AVERAGE_POOLS or packet in ops.SUMS:
             return self._summed(packet, args, out)
         if packet in ops.MULTIPLIES and self._is_activation_product(args, out):
             if not self._paused and not self._is_outside_layers():
@@ -169,16 +178,21 @@ class OperatorCounter(BaseCounter):
         return self._common_origin(args)
 
     def _summed(self, packet: Any, args: tuple, out: Tensor) -> Origin | None:
-        """Count a sum; sums of spikes are spikes, means are real."""
-        is_pool = packet not in ops.SUMS
+        """Count a sum; sums of spikes are spikes, means are real.
+
+        A norm behind it folds into its weights, all the same, if it reads spikes, and
+        into what is in front of it, if that folds.
+        """
+        is_pool = packet in ops.AVERAGE_POOLS
         if is_pool or not ops.sums_samples(args):
             # over the first axis it decodes time or gathers statistics
             if not self._paused:
                 self.add_sum(packet, args, out)
             origin = self.known.origin(args[0])
             is_sum = args[6:7] == (1,) if is_pool else packet is ops.aten.sum
-            if origin is not None and origin.kind == 'spikes' and is_sum:
-                return origin._replace(foldable=True)
+            if origin is not None and origin.kind == 'spikes':
+                return origin._replace(foldable=True) if is_sum else PRODUCT
+            return PRODUCT if origin == PRODUCT else REAL
         return REAL
 
     def _pointwise(self, packet: Any, args: tuple, out: Any) -> Origin | None:
@@ -211,23 +225,19 @@ class OperatorCounter(BaseCounter):
         norm = origin.norm * factor if is_division else origin.norm / factor
         return origin._replace(norm=norm)
 
-    def _is_gain(self, x: Any, out: Tensor) -> bool:
+    def _is_gain(self, x: Any) -> bool:
         """Whether an operand is the same for all samples, as weights are."""
-        if not isinstance(x, Tensor) or x.numel() == 1 or x.dim() < out.dim():
-            return True
-        if self.known.is_weight(x):
-            return True
-        return x.shape[0] == 1 and x.numel() < out.numel()
+        return not isinstance(x, Tensor) or self.known.time(x).source == CONSTANT
 
     def _is_activation_product(self, args: tuple, out: Tensor) -> bool:
         return (
             out.is_floating_point()
-            and out.numel() > 1
-            and not any(self._is_gain(x, out) for x in args[-2:])
+            and out.dim() > 1  # vectors hold coordinates of boxes
+            and not any(self._is_gain(x) for x in args[-2:])
         )
 
     def _is_outside_layers(self) -> bool:
-        """Whether a whole model, not one of its layers, computes: it decodes boxes."""
+        """Whether a whole model, not one of its layers, computes: it decodes."""
         return self._layer == '' and hasattr(self.model, 'data_preprocessor')
 
     # -- what is counted
@@ -236,16 +246,19 @@ class OperatorCounter(BaseCounter):
         """Count multiply-accumulates of the call at hand as if all were dense."""
         tally = self.tally(operator)
         tally.macs += macs
-        tally.step_macs += macs // self._steps
         return tally
 
-    def add_macs(self, operator: str, macs: int, note: str = '') -> None:
-        """Count arithmetic on real values."""
+    def add_macs(self, operator: str, macs: int, x: Tensor, note: str = '') -> None:
+        """Count multiplications that ``x`` takes, spikes or not."""
         if self._paused:
             return
         tally = self.add_dense(operator, macs)
         tally.real_macs += macs
         tally.notes.update([note] if note else [])
+        self.note_operand(tally, x)
+
+    def note_operand(self, tally: Tally, x: Tensor) -> None:
+        """Nothing to note of a shape."""
 
     def add_product(self, product: ops.Product) -> None:
         self.add_dense(self._operator(product), product.macs)
@@ -277,13 +290,21 @@ class OperatorCounter(BaseCounter):
 
         Event frames ``(N, T, C, H, W)`` have T steps from the start.
         """
-        self.known.set(inputs, REAL, inputs.shape[1] if inputs.dim() == 5 else 1)
+        self._set_input(inputs, REAL)
+
+    def _set_input(self, inputs: Tensor, origin: Origin) -> None:
+        if inputs.dim() != 5:
+            self.known.set(inputs, origin, Time())
+            return
+        time = Time(inputs.shape[1], FROM_NEURONS)
+        self.known.set(inputs, origin, time, stride=inputs[0, 0].numel())
 
     @contextmanager
     def counting(self) -> Iterator[None]:
         """Count what runs inside."""
         for tensor in (*self.model.parameters(), *self.model.buffers()):
-            self.known.set(tensor, WEIGHT)
+            self.known.set(tensor, WEIGHT, STILL)
+        self.watch.start()
         handles = [
             module.register_forward_hook(self._see_neuron)
             for module in self.names
@@ -291,12 +312,13 @@ class OperatorCounter(BaseCounter):
         ]
         handles += [
             module.register_forward_hook(self._see_hidden)
-            for module in self.names
-            if any(c.__name__ in HIDDEN for c in type(module).__mro__)
+            for module, name in self.names.items()
+            if name in self._hidden
         ]
         try:
             with self._wrapped_layers(), DispatchCounterMode([self]):
                 yield
+            self.book.close_run(self.watch.time_steps, self.watch.loops)
         finally:
             for handle in handles:
                 handle.remove()
@@ -304,23 +326,34 @@ class OperatorCounter(BaseCounter):
 
     def _see_neuron(self, neuron: nn.Module, inputs: tuple, out: Tensor) -> None:
         form = spike_format(neuron, out)
+        self.watch.see(neuron, form)
         steps = form.time_steps or 1
         if isinstance(neuron, SpikingNeuron):
             # one neuron after two branches has twice the steps of the model
-            steps = min(steps, self.time_steps)
-        self.known.set(out, Origin('spikes', form.norm), steps)
+            steps = min(steps, self.watch.time_steps)
+        time = Time(steps, FROM_NEURONS)
+        self.known.set(out, Origin('spikes', form.norm), time)
+        self.known.unknown = Time(1, FROM_NEURONS)
 
     def _see_hidden(self, module: nn.Module, inputs: tuple, out: Tensor) -> None:
-        self._layer, self._steps = self.names[module], self.known.steps(inputs[0])
-        if hasattr(module, 'weight'):
-            self.add_macs(
-                'deformable conv', out.numel() * module.weight[0].numel(), 'deformable'
-            )
-            self.known.set(out, PRODUCT, self._steps)
-            return
-        points = max(1, getattr(module, 'sampling_ratio', 0)) ** 2
-        self.add_macs('resize', 4 * points * out.numel(), 'interpolates, at least')
-        self.known.set(out, REAL, self._steps)
+        x = inputs[0]
+        self._layer, self._time = self.names[module], self.known.time(x)
+        with _disable_current_modes():
+            if hasattr(module, 'weight'):
+                self._add_deformable(module.weight.shape, x, out)
+                self.known.set(out, PRODUCT, self._time)
+                return
+            points = max(1, getattr(module, 'sampling_ratio', 0)) ** 2
+            macs = 4 * points * out.numel()
+            self.add_macs('resize', macs, x, 'interpolates, at least')
+            self.known.set(out, REAL, self._time)
+
+    def _add_deformable(self, shape: tuple, x: Tensor, out: Tensor) -> None:
+        # every weight of a kernel has a place of its own, between four pixels
+        taps = out.numel() // out.shape[1] * prod(shape[2:]) * x.shape[1]
+        self.add_macs('resize', 4 * taps, x, 'samples between pixels')
+        macs = out.numel() * prod(shape[1:])
+        self.add_macs('deformable conv', macs, x, 'deformable')
 
     @contextmanager
     def _wrapped_layers(self) -> Iterator[None]:
@@ -349,12 +382,11 @@ class OperatorCounter(BaseCounter):
             finally:
                 self._paused -= 1
             operands = [x for x in (*args, *kwargs.values()) if isinstance(x, Tensor)]
-            steps = max(map(self.known.steps, operands), default=1)
-            self._layer, self._steps = name, steps
+            self._layer, self._time = name, self.known.joint_time(operands)
             if not self._paused:
                 with _disable_current_modes():
                     self.add_module(module, operands)
-            self.known.set(out, PRODUCT, self._steps)
+            self.known.set(out, PRODUCT, self._time)
             return out
 
         return wrapper

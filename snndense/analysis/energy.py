@@ -24,13 +24,12 @@ from torch import Tensor, nn
 
 from snndense.utils.tables import format_shape
 
-from .counter import Tally
-from .evaluation import preprocess, reset_states
+from .evaluation import evaluation, preprocess, reset_states
 from .firing import FiringMeter, FiringReport
 from .macs import num_params
-from .neurons import NEURONS, levels_of, time_steps_of
 from .spike_counter import SpikeCounter
 from .stages import stage_namer, sum_by_stage
+from .tallies import Tally
 
 FIRST_LAYER = ('once', 'per_step')
 MJ_PER_PJ = 1e-9
@@ -121,7 +120,8 @@ class LayerEnergy:
         name (str): Name of the layer in the model.
         operator (str): ``'conv'``, ``'linear'``, ``'matmul'``, ``'norm'``, ...
         stage (str): Part of the model that it is in.
-        reads (str): ``'spikes'``, ``'real'``, or ``'both'`` where calls differ.
+        reads (str): ``'spikes'``, ``'real'``, or ``'both'`` where calls, or the two
+            operands of an elementwise product, differ.
         mean_count (float): Spikes per element and step of what it reads.
         dense_macs (float): Multiply-accumulates if it read real values only.
         macs (float): Those where it did.
@@ -287,36 +287,33 @@ def measure_energy(
             f'expected first_layer in {FIRST_LAYER}, but got {first_layer=}'
         )
     counter, shapes = SpikeCounter(model), Counter()
-    has_neurons = any(isinstance(m, NEURONS) for m in model.modules())
-    meter = FiringMeter(model) if has_neurons else None
-    was_training = model.training
-    model.eval()
-    try:
+    meter = FiringMeter(model) if counter.has_neurons else None
+    with evaluation(model):
         for batch in batches:
             inputs, samples = preprocess(model, batch)
             shapes[tuple(inputs.shape[1:])] += len(inputs)
             _count_batch(model, counter, meter, inputs, samples)
             on_batch()
-    finally:
-        model.train(was_training)
     num_images = sum(shapes.values())
     if not num_images:
         raise ValueError('expected at least one batch of images, but got none')
-    tallies = counter.tallies.values()
+    tallies = counter.book.tallies.values()
+    firing = meter.report() if meter else None
+    levels = [layer.levels for layer in firing.layers] if firing else []
     return EnergyReport(
         layers=_layers(model, counter, table, first_layer, num_images),
         table=table,
         first_layer=first_layer,
         params=num_params(model),
-        time_steps=time_steps_of(model),
-        levels=levels_of(model),
+        time_steps=counter.watch.time_steps,
+        levels=max(levels, default=1),
         num_images=num_images,
         input_shapes=dict(shapes),
         ann_macs=sum(t.step_macs for t in tallies) / num_images,
         weight_bytes=sum(t.weight_bytes for t in tallies) / num_images,
         bias_bytes=sum(t.bias_bytes for t in tallies) / num_images,
         state_bytes=counter.state_bytes / num_images,
-        firing=meter.report() if meter else None,
+        firing=firing,
         uncounted={k: v for k, v in counter.uncounted.items() if v},
     )
 
@@ -343,21 +340,21 @@ def _layers(
     first_layer: str,
     num_images: int,
 ) -> tuple[LayerEnergy, ...]:
-    stage_of, steps = stage_namer(model), time_steps_of(model)
+    stage_of = stage_namer(model)
+    repeated = counter.watch.time_steps - 1 if first_layer == 'per_step' else 0
 
     def layer(name: str, operator: str, tally: Tally) -> LayerEnergy:
-        is_first = (name, operator) in counter.first_layers
-        factor = steps if is_first and first_layer == 'per_step' else 1
-        macs, sops = factor * tally.real_macs / num_images, tally.sops / num_images
-        has_spikes = tally.elements > 0
-        notes = sorted(tally.notes) + ['reads the image'] * is_first
+        macs = (tally.real_macs + repeated * tally.first_macs) / num_images
+        sops = tally.sops / num_images
+        is_first = tally.first_macs > 0 and counter.has_neurons
+        notes = sorted(tally.notes) + ['before any neuron'] * is_first
         return LayerEnergy(
             name=name,
             operator=operator,
             stage=stage_of(name),
-            reads='both' if macs and has_spikes else 'spikes' if has_spikes else 'real',
+            reads='both' if len(tally.reads) > 1 else next(iter(tally.reads), 'real'),
             mean_count=tally.spikes / max(tally.elements, 1),
-            dense_macs=factor * tally.macs / num_images,
+            dense_macs=(tally.macs + repeated * tally.first_macs) / num_images,
             macs=macs,
             sops=sops,
             sops_rate=tally.sops_rate / num_images,
@@ -371,5 +368,5 @@ def _layers(
 
     return tuple(
         layer(name, operator, tally)
-        for (name, operator), tally in counter.tallies.items()
+        for (name, operator), tally in counter.book.tallies.items()
     )

@@ -90,7 +90,7 @@ def energy_text(report: EnergyReport, *, with_layers: bool = False) -> str:
         [
             *tables,
             _totals(report),
-            '\n'.join(['Layers that read real values and multiply:', *multiplying]),
+            '\n'.join(['Layers that multiply:', *multiplying]),
             '\n'.join(['Assumptions:', *(f'- {x}' for x in assumptions(report))]),
         ]
     )

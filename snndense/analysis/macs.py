@@ -13,8 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from snndense.utils.synthetic import synthetic_batch
 
 from .counter import OperatorCounter
-from .evaluation import preprocess
-from .neurons import time_steps_of
+from .evaluation import evaluation, preprocess, reset_states
 from .stages import stage_namer, sum_by_stage
 
 
@@ -44,7 +43,7 @@ class MacReport:
         params (int): Parameters.
         macs (int): Multiply-accumulates of one time step: what the same network without
             spikes computes.
-        time_steps (int): T of the model as it is configured.
+        time_steps (int): T of the model.
         input_shape (tuple[int]): Shape of the input.
         layers (tuple[LayerMacs]): In order of execution.
         uncounted (dict[str, int]): Operators that no rule covers, and their calls.
@@ -92,13 +91,13 @@ def count_macs(
     stage_of = stage_namer(model)
     layers = tuple(
         LayerMacs(name, operator, stage_of(name), tally.step_macs)
-        for (name, operator), tally in counter.tallies.items()
+        for (name, operator), tally in counter.book.tallies.items()
         if tally.macs
     )
     return MacReport(
         params=num_params(model),
         macs=sum(layer.macs for layer in layers),
-        time_steps=time_steps_of(model),
+        time_steps=counter.watch.time_steps,
         input_shape=() if inputs is None else tuple(inputs.shape),
         layers=layers,
         uncounted={k: v for k, v in counter.uncounted.items() if v},
@@ -151,12 +150,8 @@ def image_macs(
     args, kwargs = (inputs,), {}
     if data_samples is not None:
         args, kwargs = (inputs, data_samples[:1]), dict(mode='tensor')
-    was_training = model.training
-    model.eval()
-    try:
+    with evaluation(model):
         return _count_without_values(model, args, kwargs)
-    finally:
-        model.train(was_training)
 
 
 def batch_macs(
@@ -188,6 +183,7 @@ def batch_macs(
 
 
 def _count_without_values(model: nn.Module, args: tuple, kwargs: dict) -> MacReport:
+    reset_states(model)
     try:
         with FakeTensorMode(allow_non_fake_inputs=True) as mode:
             inputs = mode.from_tensor(args[0])
@@ -198,4 +194,5 @@ def _count_without_values(model: nn.Module, args: tuple, kwargs: dict) -> MacRep
             'current',
             logging.DEBUG,
         )
+    reset_states(model)  # of what has no values
     return count_macs(model, lambda: model(*args, **kwargs), args[0])

@@ -1,5 +1,6 @@
 """Which modules of a model are neurons, and what their outputs mean."""
 
+from collections import Counter
 from typing import NamedTuple, Optional
 
 from spikingjelly.activation_based.neuron import BaseNode
@@ -52,22 +53,59 @@ def spike_format(neuron: nn.Module, output: Tensor) -> SpikeFormat:
         if neuron.training:
             levels = getattr(neuron, 'train_levels', levels)
         return SpikeFormat(levels, neuron.norm, neuron.time_steps)
-    levels = getattr(neuron.surrogate_function, 'max_spike_count', 1)
     steps = output.shape[0] if neuron.step_mode == 'm' else None
-    return SpikeFormat(int(levels), 1, steps)
+    return SpikeFormat(levels_of(neuron), 1, steps)
 
 
-def time_steps_of(model: nn.Module) -> int:
-    """T of a model: that of its backbone, else the most of any module; 1 without."""
+def levels_of(neuron: nn.Module) -> int:
+    """Most spikes per step that a neuron emits in evaluation, D."""
+    if isinstance(neuron, SpikingNeuron):
+        return neuron.levels
+    return int(getattr(neuron.surrogate_function, 'max_spike_count', 1))
+
+
+def declared_steps(model: nn.Module) -> Optional[int]:
+    """T of a model: that of its backbone, else the most of any module.
+
+    None if none of them tells, as with spikingjelly's neurons.
+    """
     backbone = getattr(model, 'backbone', model)
     steps = getattr(backbone, 'time_steps', None)
     if isinstance(steps, int):
         return steps
-    found = (getattr(module, 'time_steps', 1) for module in model.modules())
-    return max((steps for steps in found if isinstance(steps, int)), default=1)
+    found = (getattr(module, 'time_steps', None) for module in model.modules())
+    return max((steps for steps in found if isinstance(steps, int)), default=None)
 
 
-def levels_of(model: nn.Module) -> int:
-    """Most spikes per step that any neuron in evaluation emits, D; 1 without."""
-    neurons = [m for m in model.modules() if isinstance(m, SpikingNeuron)]
-    return max((neuron.levels for neuron in neurons), default=1)
+class StepWatch:
+    """Time steps of a model: as it tells them, else as its neurons show them.
+
+    Args:
+        model (nn.Module): The model that runs.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._declared = declared_steps(model)
+        self._calls: Counter[nn.Module] = Counter()  # of single-step neurons, in a run
+        self._most = 1  # steps of a multi-step neuron, or calls of a single-step one
+
+    def start(self) -> None:
+        """Begin a run of the model."""
+        self._calls.clear()
+
+    def see(self, neuron: nn.Module, form: SpikeFormat) -> None:
+        """Take note of a call of a neuron."""
+        if form.time_steps is None:
+            self._calls[neuron] += 1
+        self._most = max(self._most, form.time_steps or self.loops)
+
+    @property
+    def loops(self) -> int:
+        """How often a loop over time has called most of the single-step neurons."""
+        frequent = Counter(self._calls.values()).most_common()
+        return max((n for n, many in frequent if many == frequent[0][1]), default=0)
+
+    @property
+    def time_steps(self) -> int:
+        """T; 1 without neurons."""
+        return self._declared or self._most

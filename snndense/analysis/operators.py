@@ -11,7 +11,11 @@ from typing import Any, NamedTuple, Optional
 import torch
 from torch import Tensor
 
-from snndense.models.layers.counting import count_conv_ops
+from snndense.models.layers.counting import (
+    count_adaptive_pool_ops,
+    count_conv_ops,
+    count_pool_ops,
+)
 
 aten = torch.ops.aten
 
@@ -22,11 +26,12 @@ class Operand(NamedTuple):
     Attributes:
         tensor (Tensor): The operand.
         replay (Callable): Additions that spike counts in its place cause, all other
-            operands being 1.
+            operands being 1: of a convolution as a whole, of every product of two
+            matrices.
     """
 
     tensor: Tensor
-    replay: Callable[[Tensor], int]
+    replay: Callable[[Tensor], Tensor]
 
 
 class Product(NamedTuple):
@@ -52,6 +57,11 @@ def total(counts: Tensor) -> int:
     return round(counts.sum(dtype=torch.float64).item())
 
 
+def totals(counts: Tensor) -> Tensor:
+    """The same of every matrix, ``(..., p, q) -> (B,)``."""
+    return counts.sum((-2, -1), dtype=torch.float64).reshape(-1)
+
+
 def _convolution(args: tuple, out: Tensor) -> Product:
     x, weight, bias, stride, padding, dilation, transposed, out_padding, groups = args
     positions = x if transposed else out
@@ -64,8 +74,9 @@ def _convolution(args: tuple, out: Tensor) -> Product:
         output_padding=out_padding,
     )
 
-    def replay(counts: Tensor) -> int:
-        return count_conv_ops(counts, tuple(weight.shape), **settings)
+    def replay(counts: Tensor) -> Tensor:
+        sops = count_conv_ops(counts, tuple(weight.shape), **settings)
+        return torch.tensor([sops], dtype=torch.float64)
 
     macs = positions.numel() * prod(weight.shape[1:])
     bias_bytes = 0 if bias is None else out.numel() * bias.element_size()
@@ -75,8 +86,8 @@ def _convolution(args: tuple, out: Tensor) -> Product:
 def _matmul(x: Tensor, y: Tensor, bias: Optional[Tensor] = None) -> Product:
     rows, columns = x.shape[-2], y.shape[-1]
     operands = (
-        Operand(x, lambda counts: total(counts) * columns),
-        Operand(y, lambda counts: total(counts) * rows),
+        Operand(x, lambda counts: totals(counts) * columns),
+        Operand(y, lambda counts: totals(counts) * rows),
     )
     elements = x.numel() // x.shape[-1] * columns if x.numel() else 0
     bias_bytes = 0 if bias is None else elements * bias.element_size()
@@ -105,6 +116,15 @@ def attention_macs(args: tuple) -> int:
     q, k, v = args[:3]
     pairs = prod(q.shape[:-1]) * k.shape[-2]
     return pairs * (q.shape[-1] + v.shape[-1])
+
+
+def pool_ops(packet: Any, args: tuple, counts: Tensor) -> int:
+    """Additions of an average pooling of spikes: those of every window."""
+    if packet in ADAPTIVE_POOLS:
+        return count_adaptive_pool_ops(counts, args[1])
+    names = ('kernel_size', 'stride', 'padding', 'ceil_mode')
+    window = dict(zip(names, args[1:5], strict=False))
+    return count_pool_ops(counts, axes=3 if packet is aten.avg_pool3d else 2, **window)
 
 
 def _packets(*names: str) -> set:
@@ -138,6 +158,10 @@ RESIZES = {
 MAX_POOLS = _packets(
     'max_pool2d_with_indices', 'max_pool2d', 'max_pool3d_with_indices'
 ) | _packets('adaptive_max_pool2d')
+ADAPTIVE_POOLS = _packets('_adaptive_avg_pool2d', '_adaptive_avg_pool3d')
+AVERAGE_POOLS = _packets('avg_pool2d', 'avg_pool3d') | ADAPTIVE_POOLS
+JOINS = _packets('cat', 'stack')
+CHOICES = _packets('index', 'index_select', 'repeat_interleave')
 SUMS = _packets('sum', 'mean')
 MULTIPLIES = _packets('mul', 'mul_', 'addcmul', 'addcmul_')
 SCALINGS = _packets('mul', 'mul_', 'div', 'div_')
@@ -150,6 +174,11 @@ COPIES = _packets(
     *('upsample_nearest1d', 'upsample_nearest2d', '_upsample_nearest_exact2d'),
     *('native_dropout', 'pixel_shuffle', 'pixel_unshuffle', 'channel_shuffle'),
     *('im2col', 'where', '_reshape_copy', 'repeat_interleave'),
+)
+# filled with a constant, or about to be filled, in the shape of another tensor
+FILLED = _packets(
+    *('zeros_like', 'ones_like', 'full_like', 'empty_like'),
+    *('new_zeros', 'new_ones', 'new_full', 'new_empty'),
 )
 # no arithmetic on activations: making, filling, choosing and ordering tensors,
 # statistics, and nonlinearities without the tag ``pointwise``
@@ -178,6 +207,25 @@ def sums_samples(args: tuple) -> bool:
     """Whether a sum or mean, given by its arguments, runs over the first axis too."""
     x, dims = args[0], args[1] if len(args) > 1 else None
     return not dims or any(dim % x.dim() == 0 for dim in dims)
+
+
+def joined_samples(packet: Any, args: tuple) -> list[Tensor]:
+    """The tensors that are joined along the first axis; none if none are."""
+    if packet not in JOINS or (len(args) > 1 and args[1] != 0):
+        return []
+    return list(args[0])
+
+
+def repetitions(packet: Any, args: tuple, out: Any) -> int:
+    """How often an operator repeats its operand along the axes of time and samples."""
+    if packet is aten.repeat:
+        return prod(args[1][: max(len(args[1]) - 3, 1)])
+    x = first_tensor(args)
+    if packet in CHOICES and x is not None and out.shape[1:] == x.shape[1:]:
+        return max(out.shape[0] // max(x.shape[0], 1), 1)
+    joined = joined_samples(packet, args)
+    places = {(y.untyped_storage()._cdata, y.storage_offset()) for y in joined}
+    return len(joined) if len(places) == 1 else 1
 
 
 def is_free(func: Any) -> bool:

@@ -69,7 +69,7 @@ def test_hand_count():
     assert report.as_dict()['input_shapes'] == {'3 x 8 x 6': 3}
     assert report.firing.layers[0].spikes_per_image == pytest.approx(sops / 5)
     by_name = {layer.name: layer for layer in report.layers}
-    assert by_name['stem'].notes == 'reads the image'
+    assert by_name['stem'].notes == 'before any neuron'
     assert by_name['conv'].dense_macs == 2 * 4 * 3 * 4 * 5
     assert report.weight_bytes == pytest.approx(4 * (stem + fc + sops))
     assert report.bias_bytes == 4 * (4 * 12 + 2 * 5 * 12 + 2)
@@ -143,7 +143,7 @@ def test_every_backbone(case):
     assert 0 < report.sops <= report.sops_rate
     # only the first layer multiplies, norms of taps, and SDT-V2's pairs
     multiplying = {x.name: x for x in report.layers if x.macs}
-    assert multiplying.pop(report.layers[0].name).notes == 'reads the image'
+    assert multiplying.pop(report.layers[0].name).notes == 'before any neuron'
     allowed = ('out_layers', 'sep_conv.pwconv2')
     assert all(any(part in name for part in allowed) for name in multiplying)
     # as it is written: every convolution of spikes again, with weights of 1

@@ -157,7 +157,7 @@ def test_matrix_products():
     a, b = x[:, :4], x[:, 4:].mT
     (row,) = measure(Products(), x).values()
     assert row.reads == 'both'
-    both = min(a.sum() * 6, b.sum() * 4)
+    both = sum(min(a[i].sum() * 6, b[i].sum() * 4) for i in range(2))
     assert row.sops * 2 == both + a.sum() * 6
     assert row.coincidences * 2 == (a @ b).sum()
     assert row.macs * 2 == 2 * 4 * 5 * 6
@@ -177,11 +177,23 @@ class LinearAttention(nn.Module):
 def test_global_attention():
     x = spikes(2, 2, 11, 4, 3, levels=4)
     x[:, :, :3, :2] = 0  # q sparse: a map of spikes would be cheap
+    x[0, 0, 3:6], x[1, 1, 6:] = 0, 0  # one head has no keys, another no values
     q, k, v = x.flatten(3).split((3, 3, 5), 2)
     (row,) = measure(LinearAttention(), x / 4).values()
     # k^T v first, a real matrix, then the spikes of q read it
-    assert row.sops * 2 == min(k.sum() * 5, v.sum() * 3) + q.sum() * 5
+    heads = [(n, h) for n in range(2) for h in range(2)]
+    cheaper = [min(k[i].sum() * 5, v[i].sum() * 3) for i in heads]
+    assert sum(cheaper) < min(k.sum() * 5, v.sum() * 3)
+    assert row.sops * 2 == row.sops_rate * 2 == sum(cheaper) + q.sum() * 5
     assert (row.operator, row.macs) == ('matmul', 0)
+    # of products of spikes, the side that is added has k.sum() or v.sum() spikes
+    takes_k = [k[i].sum() * 5 <= v[i].sum() * 3 for i in heads]
+    read = [k[i] if takes else v[i] for i, takes in zip(heads, takes_k, strict=True)]
+    read = torch.cat([x.flatten() for x in (*read, q)])
+    assert row.mean_count == pytest.approx(read.mean().item())
+    # images on their own and together
+    (alone,) = measure(LinearAttention(), *(x / 4).split(1)).values()
+    assert alone == row
 
 
 UNIT = dict(norm_cfg=dict(type='BN'), time_steps=2)
@@ -306,6 +318,34 @@ def test_pooling_and_sums():
     assert 'no logical OR' in rows['', 'max pool'].notes
     real = measure(nn.AvgPool2d(2), torch.rand(2, 3, 4, 4)).values()
     assert [(x.adds, x.macs, x.sops) for x in real] == [(48, 0, 0)]
+
+
+@pytest.mark.parametrize(
+    'pool, shape',
+    [
+        (nn.AvgPool1d(3, 1), (7,)),
+        (nn.AvgPool2d(3, 2, 1), (5, 6)),
+        (nn.AvgPool3d(2, 1), (3, 4, 3)),
+        (nn.AdaptiveAvgPool1d(3), (5,)),
+        (nn.AdaptiveAvgPool2d(3), (5, 5)),
+        (nn.AdaptiveAvgPool2d((2, 4)), (5, 6)),
+        (nn.AdaptiveAvgPool3d((2, 3, 2)), (3, 5, 3)),
+    ],
+    ids=str,
+)
+def test_overlapping_windows(pool, shape):
+    counts = spikes(2, 3, *shape, levels=2)
+    (row,) = measure(behind(pool, 2), counts).values()
+    # a spike is added once for every output that it changes
+    uses = torch.zeros(shape)
+    for place in product(*map(range, shape)):
+        impulse = torch.zeros(1, 1, *shape)
+        impulse[(0, 0, *place)] = 1
+        uses[place] = (pool(impulse) > 0).sum()
+    assert (row.operator, row.macs) == ('pool', 0)
+    assert row.sops * 2 == (counts * uses).sum()
+    real = measure(pool, torch.rand(2, 3, *shape)).values()
+    assert [x.adds for x in real] == [3 * uses.sum()]
 
 
 class Gates(nn.Module):

@@ -75,11 +75,41 @@ def count_conv_ops(
     return round(replayed.sum().item()) * fan_out
 
 
-def count_pool_ops(counts: Tensor, **window) -> int:
-    """Additions of a pooling that sums spikes; ``window``: as of ``avg_pool2d``."""
-    total = counts.sum((0, 1), dtype=torch.float64)
+def count_pool_ops(counts: Tensor, *, axes: int = 2, **window) -> int:
+    """Additions of a pooling that sums spikes.
+
+    Args:
+        counts (Tensor): Spikes per element, ``(..., H, W)`` or ``(..., D, H, W)``.
+        axes (int): How many of them are pooled, 2 or 3. Defaults to 2.
+        **window: As of ``avg_pool2d``.
+    """
+    pool = F.avg_pool2d if axes == 2 else F.avg_pool3d
     window['divisor_override'] = 1
-    return round(F.avg_pool2d(total[None, None], **window).sum().item())
+    return round(pool(_summed_maps(counts, axes), **window).sum().item())
+
+
+def count_adaptive_pool_ops(counts: Tensor, output_size: tuple[int, ...]) -> int:
+    """The same of an adaptive pooling, whose windows may overlap.
+
+    Args:
+        counts (Tensor): Spikes per element, ``(..., H, W)`` or ``(..., D, H, W)``.
+        output_size (tuple[int]): Windows along every axis that is pooled.
+    """
+    total = _summed_maps(counts, len(output_size))[0, 0]
+    for axis, windows in enumerate(output_size):
+        size = total.shape[axis]
+        # a window reaches from floor(i * size / windows) to ceil((i + 1) * ...)
+        uses = torch.zeros(size, dtype=total.dtype, device=total.device)
+        for i in range(windows):
+            uses[i * size // windows : -(-(i + 1) * size // windows)] += 1
+        total = total * uses.view(-1, *[1] * (total.dim() - 1 - axis))
+    return round(total.sum().item())
+
+
+def _summed_maps(counts: Tensor, axes: int) -> Tensor:
+    """Maps over all samples and channels, ``(..., H, W) -> (1, 1, H, W)``."""
+    maps = counts.reshape(-1, *counts.shape[counts.dim() - axes :])
+    return maps.sum(0, dtype=torch.float64)[None, None]
 
 
 def count_merged_conv(
