@@ -2,7 +2,14 @@
 
 from .energy import EnergyReport, EnergyTable, LayerEnergy, get_table, measure_energy
 from .energy_report import assumptions, energy_text, plot_energy, write_energy_csv
-from .firing import FiringReport, LayerFiring, measure_firing, write_firing_csv
+from .firing import (
+    FiringReport,
+    LayerFiring,
+    StepFiring,
+    write_firing_csv,
+    write_steps_csv,
+)
+from .firing_meter import measure_firing
 from .firing_plots import plot_firing
 from .macs import LayerMacs, MacReport, count_macs, model_macs
 from .st_erf import LayerERF, STERFResult, st_erf
@@ -19,6 +26,7 @@ __all__ = [
     'LayerMacs',
     'MacReport',
     'STERFResult',
+    'StepFiring',
     'TokenLayout',
     'assumptions',
     'count_macs',
@@ -36,4 +44,5 @@ __all__ = [
     'st_erf',
     'write_energy_csv',
     'write_firing_csv',
+    'write_steps_csv',
 ]

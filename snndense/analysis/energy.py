@@ -25,7 +25,8 @@ from torch import Tensor, nn
 from snndense.utils.tables import format_shape
 
 from .evaluation import evaluation, preprocess, reset_states
-from .firing import FiringMeter, FiringReport
+from .firing import FiringReport
+from .firing_meter import FiringMeter
 from .macs import num_params
 from .spike_counter import SpikeCounter
 from .stages import stage_namer, sum_by_stage

@@ -6,8 +6,11 @@ from mmengine.hooks import Hook
 from mmengine.hooks.hook import DATA_BATCH
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
+from torch import nn
 
-from snndense.analysis.firing import FiringMeter, FiringReport
+from snndense.analysis.firing import FiringReport
+from snndense.analysis.firing_meter import FiringMeter
+from snndense.analysis.neurons import find_neurons
 from snndense.registry import HOOKS
 
 
@@ -30,7 +33,8 @@ class FiringRateHook(Hook):
             the mean. Defaults to True.
 
     Raises:
-        ValueError: If ``interval`` or ``dead_rate`` is out of range.
+        ValueError: If ``interval`` or ``dead_rate`` is out of range, or, as training
+            begins, if the model has no neuron.
     """
 
     priority = 'LOW'
@@ -49,15 +53,20 @@ class FiringRateHook(Hook):
         self._meter: Optional[FiringMeter] = None
         self._dead: list[str] = []
 
+    def before_train(self, runner: Runner) -> None:
+        find_neurons(self._model(runner))  # or fail now, not hours later
+
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: DATA_BATCH = None
     ) -> None:
         if self.every_n_train_iters(runner, self.interval):
-            model = runner.model
-            if is_model_wrapper(model):
-                model = model.module
-            self._meter = FiringMeter(model)
+            self._meter = FiringMeter(self._model(runner))
             self._meter.attach()
+
+    @staticmethod
+    def _model(runner: Runner) -> nn.Module:
+        model = runner.model
+        return model.module if is_model_wrapper(model) else model
 
     def after_train_iter(
         self,
@@ -71,7 +80,9 @@ class FiringRateHook(Hook):
         meter, self._meter = self._meter, None
         meter.detach()
         meter.reduce()
-        self._log(runner, meter.report())
+        report = meter.report()
+        if report.layers:
+            self._log(runner, report)
 
     def _log(self, runner: Runner, report: FiringReport) -> None:
         scalars = {'firing/rate': report.firing_rate}

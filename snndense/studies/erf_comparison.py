@@ -9,7 +9,7 @@ import numpy as np
 from mmengine.config import Config
 from torch import Tensor
 
-from snndense.analysis.firing import measure_firing
+from snndense.analysis.firing_meter import measure_firing
 from snndense.analysis.macs import num_params
 from snndense.analysis.st_erf import st_erf
 from snndense.analysis.st_erf_stats import describe

@@ -62,6 +62,24 @@ def test_only_the_mean(tmp_path):
     assert [set(x) for x in logged] == [{'firing/rate', 'step'}]
 
 
+def test_a_model_without_neurons_fails_before_it_trains(tmp_path, monkeypatch):
+    monkeypatch.setattr(Model, 'forward', lambda self, inputs, mode: pytest.fail())
+    monkeypatch.setattr('snndense.analysis.neurons.NEURONS', ())
+    with pytest.raises(ValueError, match='Model has no spiking neuron'):
+        train(tmp_path / 'run')
+
+
+def test_layers_that_got_nothing_are_not_dead(tmp_path, monkeypatch):
+    def forward(self, inputs, mode='tensor'):
+        x = self.lif(self.fc(inputs) * 9)
+        return dict(loss=x.sum() + self.dead(x[:0]).sum())  # no proposals
+
+    monkeypatch.setattr(Model, 'forward', forward)
+    _, logged, log = train(tmp_path / 'run', interval=3)
+    assert set(logged[0]) == {'firing/rate', 'firing/lif', 'step'}
+    assert 'do not fire' not in log and 'in dead' not in log
+
+
 @pytest.mark.parametrize('options', [dict(interval=0), dict(dead_rate=1.0)])
 def test_options_out_of_range(options):
     with pytest.raises(ValueError, match='expected interval >= 1'):

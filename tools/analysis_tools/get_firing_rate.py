@@ -2,8 +2,8 @@
 
 The model runs in evaluation on images of a folder, or on the test data of its config.
 For every layer of neurons: the rate of its D * T binary steps, how many neurons never
-fire (silent) or always (saturated), the rate of each step, and the shares of the spike
-counts 0 to D. Examples:
+fire (silent) or always (saturated), and the shares of the spike counts 0 to D; with
+--out also those of every step. Examples:
 
   python tools/analysis_tools/get_firing_rate.py CONFIG CHECKPOINT \\
       --out work_dirs/firing
@@ -17,7 +17,12 @@ from pathlib import Path
 
 from mmengine.utils import ProgressBar
 
-from snndense.analysis.firing import FiringReport, measure_firing, write_firing_csv
+from snndense.analysis.firing import (
+    FiringReport,
+    write_firing_csv,
+    write_steps_csv,
+)
+from snndense.analysis.firing_meter import measure_firing
 from snndense.analysis.firing_plots import plot_firing
 from snndense.studies.measuring import prepare
 from snndense.utils import cli
@@ -37,7 +42,8 @@ def parse_args() -> argparse.Namespace:
         '--out',
         type=Path,
         metavar='DIR',
-        help='write firing.csv, firing.json and firing.png to this folder',
+        help='write firing.csv, firing_steps.csv, firing.json and firing.png to this '
+        'folder',
     )
     return parser.parse_args()
 
@@ -71,6 +77,7 @@ def print_report(report: FiringReport) -> None:
 
 def write_report(report: FiringReport, folder: Path) -> None:
     write_firing_csv(report, folder / 'firing.csv')
+    write_steps_csv(report, folder / 'firing_steps.csv')
     with complete_file(folder / 'firing.json') as path:
         path.write_text(json.dumps(report.as_dict(), indent=2))
     with complete_file(folder / 'firing.png') as path:
