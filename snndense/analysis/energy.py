@@ -48,7 +48,7 @@ class EnergyTable:
         source (str): Where the numbers are from.
 
     Raises:
-        ValueError: For a negative energy.
+        ValueError: For an energy that is negative or no number.
     """
 
     name: str
@@ -58,13 +58,14 @@ class EnergyTable:
     source: str = 'given by the user'
 
     def __post_init__(self) -> None:
-        energies = (self.mac_pj, self.ac_pj, self.memory_pj_per_byte)
-        if any(not energy >= 0 for energy in energies):
-            raise ValueError(
-                'expected energies in pJ that are not negative, but got '
-                f'mac_pj={self.mac_pj}, ac_pj={self.ac_pj}, '
-                f'memory_pj_per_byte={self.memory_pj_per_byte}'
-            )
+        for entry in ('mac_pj', 'ac_pj', 'memory_pj_per_byte'):
+            energy = getattr(self, entry)
+            is_number = isinstance(energy, int | float) and not isinstance(energy, bool)
+            if not is_number or not energy >= 0:
+                raise ValueError(
+                    f'expected {entry} of the energy table {self.name!r} to be a '
+                    f'number of pJ that is not negative, but got {energy!r}'
+                )
 
 
 def _preset(name: str, costs: SimpleEnergyCostConfig) -> EnergyTable:
@@ -180,6 +181,8 @@ class EnergyReport:
         ann_macs (float): Dense multiply-accumulates of one step: of the same network
             without spikes, on the same images.
         weight_bytes, bias_bytes, state_bytes (float): Memory traffic.
+        neuron_ops (float): Updates of membranes at all T x D steps, each an addition,
+            and a multiplication if it leaks; not in the energy.
         firing (FiringReport, optional): Of the same images; None without neurons.
         uncounted (dict[str, int]): Operators that no rule covers, and their calls.
     """
@@ -196,8 +199,19 @@ class EnergyReport:
     weight_bytes: float
     bias_bytes: float
     state_bytes: float
+    neuron_ops: float
     firing: Optional[FiringReport]
     uncounted: dict[str, int]
+
+    @property
+    def formats(self) -> tuple[tuple[int, int], ...]:
+        """(T, D) of the layers of neurons, every pair that occurs."""
+        if self.firing is None:
+            return ()
+        # one neuron after two branches has twice the steps of the model
+        layers = self.firing.layers
+        pairs = ((min(x.time_steps, self.time_steps), x.levels) for x in layers)
+        return tuple(dict.fromkeys(pairs))
 
     def _sum(self, column: str) -> float:
         return sum(getattr(layer, column) for layer in self.layers)
@@ -314,6 +328,7 @@ def measure_energy(
         weight_bytes=sum(t.weight_bytes for t in tallies) / num_images,
         bias_bytes=sum(t.bias_bytes for t in tallies) / num_images,
         state_bytes=counter.state_bytes / num_images,
+        neuron_ops=counter.neuron_ops / num_images,
         firing=firing,
         uncounted={k: v for k, v in counter.uncounted.items() if v},
     )

@@ -28,17 +28,22 @@ def assumptions(report: EnergyReport) -> tuple[str, ...]:
         'SOPs are exact: every layer that reads spikes is replayed with weights of 1, '
         'so borders, strides and groups are right. By mean firing rates, as in most '
         f'papers, they would be {format_count(report.sops_rate)}.',
-        f'T = {report.time_steps}, D = {report.levels}: an integer n counts as n '
-        'binary spikes, whatever the divisor of its neuron.',
-        'A layer counts MACs where its input is not spikes, as seen in the values.',
+        f'{_format_text(report)}: an integer n counts as n binary spikes, whatever '
+        'the divisor of its neuron.',
+        'A layer counts MACs where its input is not spikes, as seen in the values; in '
+        'a network without neurons only counts of events are.',
         'A static image passes the layers in front of the first neuron '
         + ('once' if report.first_layer == 'once' else 'at every step')
         + '; event counts are spikes.',
-        'Batch norms behind a convolution or product are folded into it, and so are '
-        'factors on attention; other norms count a MAC per element. Chains of linear '
-        'layers that inference merges count as the merged convolution.',
+        'A product of spikes adds the cheaper of its sides, for every head, step and '
+        'sample.',
+        'Batch norms behind a convolution, product or average of spikes are folded '
+        'into it, and so are factors on attention; other norms count a MAC per '
+        'element. Chains of linear layers that inference merges count as the merged '
+        'convolution.',
         'Not in the energy: neuron updates, residual additions, activation functions, '
-        'max pooling, decoding of predictions'
+        'max pooling, decoding of predictions (boxes, masks and logits resized to the '
+        'image)'
         + f' and {format_count(sum(x.adds for x in report.layers))} additions of real '
         'values in poolings.',
         'The same network without spikes: dense MACs of one step, on the same images '
@@ -60,6 +65,13 @@ def assumptions(report: EnergyReport) -> tuple[str, ...]:
         calls = ', '.join(f'{k} ({v} calls)' for k, v in report.uncounted.items())
         lines.append(f'Not counted, since no rule covers them: {calls}.')
     return tuple(lines)
+
+
+def _format_text(report: EnergyReport) -> str:
+    if len(report.formats) < 2:
+        return f'T = {report.time_steps}, D = {report.levels}'
+    pairs = ', '.join(f'T = {t} with D = {d}' for t, d in report.formats)
+    return f'Layers of neurons have {pairs}'
 
 
 def energy_text(report: EnergyReport, *, with_layers: bool = False) -> str:
@@ -117,6 +129,8 @@ def _totals(report: EnergyReport) -> str:
         'compute energy': f'{report.compute_mj:.4g} mJ per image',
         'without spikes': f'{report.ann_mj:.4g} mJ, '
         f'{format_count(report.ann_macs)} MACs of one step',
+        'neuron updates': f'{format_count(report.neuron_ops)}, not in the compute '
+        'energy',
         'memory traffic': f'{format_count(report.memory_bytes)}B, '
         f'{report.memory_mj:.4g} mJ, not in the compute energy',
     }

@@ -35,6 +35,7 @@ class SpikeCounter(OperatorCounter):
     Attributes:
         has_neurons (bool): Whether the model has any.
         state_bytes (int): Membranes read and written.
+        neuron_ops (int): Updates of them.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -43,7 +44,7 @@ class SpikeCounter(OperatorCounter):
         self.has_neurons = bool(neurons)
         self.norms = sorted({1, *(getattr(neuron, 'norm', 1) for neuron in neurons)})
         self.max_count = max(map(levels_of, neurons), default=1)
-        self.state_bytes = 0
+        self.state_bytes = self.neuron_ops = 0
         self._has_spikes = self.has_neurons  # else none, or those of its input
 
     def set_input(self, inputs: Tensor) -> None:
@@ -200,8 +201,9 @@ class SpikeCounter(OperatorCounter):
     def _see_neuron(self, neuron: nn.Module, inputs: tuple, out: Tensor) -> None:
         super()._see_neuron(neuron, inputs, out)
         form = spike_format(neuron, out)
+        # an integer runs as so many binary steps
+        self.neuron_ops += out.numel() * form.levels
         if isinstance(neuron, SpikingNeuron):
-            # an integer runs as so many binary steps
             self.state_bytes += 2 * STATE_BYTES * out.numel() * form.levels
             return
         with _disable_current_modes():

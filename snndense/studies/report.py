@@ -146,7 +146,8 @@ def tiles(metrics: dict, energy: EnergyReport, speed: Measurement) -> Iterator[T
         yield Tile(format_count(energy.sops), 'synaptic operations (SOPs) per image')
         yield Tile(format_count(energy.macs), 'multiply-accumulates (MACs) per image')
         yield Tile(f'{energy.firing.firing_rate:.1%}', 'firing rate')
-        yield Tile(f'{energy.time_steps} × {energy.levels}', 'steps × levels (T × D)')
+        pairs = ', '.join(f'{steps} × {levels}' for steps, levels in energy.formats)
+        yield Tile(pairs, 'steps × levels (T × D)')
     if energy.compute_mj:
         ratio = energy.ann_mj / energy.compute_mj
         yield Tile(f'{ratio:.1f}×', 'that energy for the same network without spikes')

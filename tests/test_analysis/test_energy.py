@@ -75,6 +75,7 @@ def test_hand_count():
     assert report.bias_bytes == 4 * (4 * 12 + 2 * 5 * 12 + 2)
     # the membrane of every neuron, read and written at both steps
     assert report.state_bytes == 2 * 4 * 2 * 4 * 12
+    assert report.neuron_ops == 2 * 4 * 12
 
 
 def test_first_layer_per_step():
@@ -111,12 +112,28 @@ def test_steps_levels_and_silence():
     # membranes are read and written at each of the D steps that an integer stands for
     report = measure_energy(nn.Sequential(Rigged(4)), [counts])
     assert report.state_bytes == 2 * 4 * 4 * counts[0].numel()
+    assert report.neuron_ops == 4 * counts[0].numel()
     # an integer costs as much as its binary steps one after the other
     steps = torch.cat([(counts > n).float() for n in range(4)])
     assert sops(counts) == sops(steps, levels=1)
     assert sops(counts / 4, norm=4) == sops(counts)
     assert sops(torch.cat((counts, counts))) == 2 * sops(counts)
     assert sops(torch.zeros_like(counts)) == 0
+
+
+def test_mixed_neurons_are_told():
+    model = nn.Sequential(Rigged(1, time_steps=4), Rigged(4, time_steps=2), Rigged(4))
+    model.time_steps = 4
+    report = measure_energy(model, [spikes(4, 3, 2, 2)])
+    assert report.formats == ((4, 1), (2, 4), (1, 4))
+    text = 'have T = 4 with D = 1, T = 2 with D = 4, T = 1 with D = 4: an integer'
+    assert text in ' '.join(assumptions(report))
+    # a neuron for two branches at a time is none of them
+    model = nn.Sequential(Rigged(2, time_steps=2), Rigged(2, time_steps=4))
+    model.time_steps = 2
+    report = measure_energy(model, [spikes(4, 3, 2, 2)])
+    assert report.formats == ((2, 2),)
+    assert 'T = 2, D = 2: an integer' in ' '.join(assumptions(report))
 
 
 @each_case
@@ -186,8 +203,13 @@ def test_tables(tmp_path):
     path.write_text(json.dumps(dict(mac=2)))
     with pytest.raises(ValueError, match='mac_pj, ac_pj'):
         get_table(str(path))
-    with pytest.raises(ValueError, match='not negative'):
+    with pytest.raises(ValueError, match='mac_pj .*not negative, but got -1'):
         EnergyTable('x', -1, 1)
+    for entry in ('mac_pj', 'ac_pj', 'memory_pj_per_byte'):
+        for wrong in ('0.9', None, True, float('nan')):
+            path.write_text(json.dumps({'mac_pj': 1, 'ac_pj': 1, entry: wrong}))
+            with pytest.raises(ValueError, match=f"{entry} of the energy table 'chip'"):
+                get_table(str(path))
     with pytest.raises(ValueError, match="first_layer='never'"):
         measure_energy(network(), [], first_layer='never')
     with pytest.raises(ValueError, match='at least one batch'):

@@ -34,6 +34,8 @@ def test_get_firing_rate(trained, digit_scenes_root, call_tool, capsys, tmp_path
     report = json.loads((out / 'firing.json').read_text())
     assert report['num_images'] == 3
     assert len((out / 'firing.csv').read_text().splitlines()) > len(report['layers'])
+    steps = (out / 'firing_steps.csv').read_text().splitlines()
+    assert len(steps) == 1 + sum(x['time_steps'] for x in report['layers'])
     assert (out / 'firing.png').stat().st_size > 10_000
     images = ('--images', digit_scenes_root / 'coco/val')
     assert not call_tool(tool, *common, *images, '--part', 'backbone')
