@@ -35,6 +35,7 @@ def test_modes_and_states(name):
 
 def test_a_mistake_inside():
     model = nn.Sequential(nn.Conv2d(3, 4, 1), sj.LIFNode())
+    model.train()
     with pytest.raises(RuntimeError), evaluation(model):
         assert not any(m.training for m in model.modules())
         model(torch.rand(1, 2, 4, 4))
