@@ -318,6 +318,7 @@ class OperatorCounter(BaseCounter):
         try:
             with self._wrapped_layers(), DispatchCounterMode([self]):
                 yield
+            self.watch.end()
             self.book.close_run(self.watch.time_steps, self.watch.loops)
         finally:
             for handle in handles:

@@ -97,7 +97,11 @@ class StepWatch:
         """Take note of a call of a neuron."""
         if form.time_steps is None:
             self._calls[neuron] += 1
-        self._most = max(self._most, form.time_steps or self.loops)
+        self._most = max(self._most, form.time_steps or 1)
+
+    def end(self) -> None:
+        """End the run."""
+        self._most = max(self._most, self.loops)
 
     @property
     def loops(self) -> int:

@@ -107,6 +107,16 @@ def test_repeated_channels_are_no_steps():
     assert (report.macs, report.ann_macs) == (STEM, STEM + CONV)
 
 
+def test_two_images_are_no_steps():
+    class Mirrored(Repeating):
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.stem(torch.cat([x, x.flip(3)]))
+            return self.conv(self.neuron(x.repeat(2, 1, 1, 1)))
+
+    report = measure_energy(Mirrored(steps=2), [image()])
+    assert report.macs == 2 * STEM
+
+
 @pytest.mark.parametrize('neuron, levels', [(sj.LIFNode, 1), (sj.ILIFNode, 4)])
 def test_multi_step_neurons_of_spikingjelly(neuron, levels):
     torch.manual_seed(0)
@@ -153,6 +163,22 @@ def test_steps_of_a_loop_may_be_joined():
     report = measure_energy(Joined(), [image()])
     assert report.ann_macs == STEM + CONV
     assert rows(report)['conv'].dense_macs == 4 * CONV
+
+
+def test_steps_are_the_calls_of_most_neurons():
+    class Shared(Loop):
+        def __init__(self) -> None:
+            super().__init__()
+            self.twice, self.other = sj.LIFNode(), sj.LIFNode()
+
+        def forward(self, x: Tensor) -> Tensor:
+            out = super().forward(x)
+            for _ in range(self.steps):
+                out = self.other(self.twice(self.twice(out)))
+            return out
+
+    report = measure_energy(Shared(), [image()])
+    assert (report.time_steps, report.ann_macs) == (4, STEM + CONV + 10)
 
 
 READERS: dict[str, tuple[Callable[[Tensor], Tensor], int]] = {
