@@ -5,7 +5,7 @@ since spikingjelly's take integer spikes for dense values.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import prod
 from typing import Any, Optional
@@ -63,6 +63,7 @@ class OperatorCounter(BaseCounter):
         self.watch = StepWatch(model)
         self.known = OriginMap()
         self._paused = 0
+        self._parts: list[str] = []  # of a whole model, that run
         self._layer, self._time = '', STILL  # of the call at hand
 
     # -- spikingjelly's interface
@@ -83,7 +84,7 @@ class OperatorCounter(BaseCounter):
         parent_names: Optional[set[str]] = None,
     ) -> int:
         active = (self.names[m] for m in active_modules or () if m in self.names)
-        self._layer = max(active, key=len, default='')
+        self._layer = max((*active, *self._parts[-1:]), key=len, default='')
         operands = [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
         self._time = self.known.joint_time(operands)
         origin = self._visit(func, args, out)
@@ -316,7 +317,8 @@ class OperatorCounter(BaseCounter):
             if name in self._hidden
         ]
         try:
-            with self._wrapped_layers(), DispatchCounterMode([self]):
+            parts, layers = self._named_parts(), self._wrapped_layers()
+            with parts, layers, DispatchCounterMode([self]):
                 yield
             self.watch.end()
             self.book.close_run(self.watch.time_steps, self.watch.loops)
@@ -355,6 +357,37 @@ class OperatorCounter(BaseCounter):
         self.add_macs('resize', 4 * taps, x, 'samples between pixels')
         macs = out.numel() * prod(shape[1:])
         self.add_macs('deformable conv', macs, x, 'deformable')
+
+    @contextmanager
+    def _named_parts(self) -> Iterator[None]:
+        """Know heads whose ``forward`` is called by hand, as segmentors do.
+
+        What a whole model computes outside of them is decoding.
+        """
+        parts = {}
+        if hasattr(self.model, 'data_preprocessor'):
+            for part in self.model.children():
+                lists = part if isinstance(part, nn.ModuleList) else [part]
+                parts.update((p, p.__dict__.get('forward')) for p in lists)
+        try:
+            for part in parts:
+                part.forward = self._name(part.forward, self.names[part])
+            yield
+        finally:
+            for part, before in parts.items():
+                del part.forward
+                if before is not None:
+                    part.forward = before
+
+    def _name(self, forward: Callable, name: str) -> Callable:
+        def wrapper(*args, **kwargs):
+            self._parts.append(name)
+            try:
+                return forward(*args, **kwargs)
+            finally:
+                self._parts.pop()
+
+        return wrapper
 
     @contextmanager
     def _wrapped_layers(self) -> Iterator[None]:

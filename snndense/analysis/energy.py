@@ -309,9 +309,36 @@ def measure_energy(
             shapes[tuple(inputs.shape[1:])] += len(inputs)
             _count_batch(model, counter, meter, inputs, samples)
             on_batch()
-    num_images = sum(shapes.values())
-    if not num_images:
+    if not shapes:
         raise ValueError('expected at least one batch of images, but got none')
+    return _report(model, counter, meter, shapes, table=table, first_layer=first_layer)
+
+
+def _count_batch(
+    model: nn.Module,
+    counter: SpikeCounter,
+    meter: Optional[FiringMeter],
+    inputs: Tensor,
+    samples: Optional[list],
+) -> None:
+    args = (inputs,) if samples is None else (inputs, samples)
+    kwargs = {} if samples is None else dict(mode='predict')
+    reset_states(model)
+    with meter or nullcontext(), torch.no_grad(), counter.counting():
+        counter.set_input(inputs)
+        model(*args, **kwargs)
+
+
+def _report(
+    model: nn.Module,
+    counter: SpikeCounter,
+    meter: Optional[FiringMeter],
+    shapes: Counter,
+    *,
+    table: EnergyTable,
+    first_layer: str,
+) -> EnergyReport:
+    num_images = sum(shapes.values())
     tallies = counter.book.tallies.values()
     firing = meter.report() if meter else None
     levels = [layer.levels for layer in firing.layers] if firing else []
@@ -332,21 +359,6 @@ def measure_energy(
         firing=firing,
         uncounted={k: v for k, v in counter.uncounted.items() if v},
     )
-
-
-def _count_batch(
-    model: nn.Module,
-    counter: SpikeCounter,
-    meter: Optional[FiringMeter],
-    inputs: Tensor,
-    samples: Optional[list],
-) -> None:
-    args = (inputs,) if samples is None else (inputs, samples)
-    kwargs = {} if samples is None else dict(mode='predict')
-    reset_states(model)
-    with meter or nullcontext(), torch.no_grad(), counter.counting():
-        counter.set_input(inputs)
-        model(*args, **kwargs)
 
 
 def _layers(

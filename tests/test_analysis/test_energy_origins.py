@@ -25,7 +25,7 @@ class Gate(nn.Module):
         super().__init__()
         self.neuron = Rigged()
         self.conv = nn.Conv2d(2, channels, 1)
-        self.gain = nn.Parameter(torch.ones(channels))
+        self.gain = nn.Parameter(torch.full((channels,), -2.0))
         self.register_buffer('mask', torch.ones(1, 1, 4, 5))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -72,6 +72,17 @@ def test_norms_and_resizes_of_spikes_tell_what_they_read():
     assert 'Layers that multiply:\n  2: resize' in text
 
 
+class Head(nn.Module):
+    """Resizes features."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.neuron, self.conv = Rigged(), nn.Conv2d(3, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(F.interpolate(self.neuron(x), scale_factor=2, mode='bilinear'))
+
+
 class WholeModel(nn.Module):
     """Resizes its logits outside its layers, as segmentors and mask heads do."""
 
@@ -79,10 +90,11 @@ class WholeModel(nn.Module):
         super().__init__()
         if data_preprocessor is not None:
             self.data_preprocessor = data_preprocessor
-        self.head = nn.Sequential(Rigged(), nn.Conv2d(3, 2, 1))
+        self.heads, self.head = nn.ModuleList([Head()]), Head()
 
     def forward(self, inputs: Tensor, data_samples=None, mode='tensor') -> Tensor:
-        return F.interpolate(self.head(inputs), scale_factor=2, mode='bilinear')
+        x = self.heads[0].forward(inputs), self.head.forward(inputs)  # no hooks
+        return F.interpolate(sum(x), scale_factor=2, mode='bilinear')
 
 
 class Preprocessor(nn.Module):
@@ -93,10 +105,16 @@ class Preprocessor(nn.Module):
 def test_resizes_of_predictions_are_decoding():
     counts = spikes(2, 3, 4, 6)
     batch = dict(inputs=counts, data_samples=[SimpleNamespace()] * 2)
-    rows = measure(WholeModel(Preprocessor()), batch)
-    assert list(rows) == [('head.1', 'conv')]
-    rows = measure(WholeModel(None), counts)  # a layer of its own
-    assert rows['', 'resize'].macs == 4 * 2 * 8 * 12
+    model = WholeModel(Preprocessor())
+    rows = measure(model, batch)
+    heads = ('heads.0', 'head')
+    layers = [(f'{h}', 'resize') for h in heads], [(f'{h}.conv', 'conv') for h in heads]
+    assert set(rows) == {*layers[0], *layers[1]}
+    assert rows['head', 'resize'].macs == 4 * 3 * 8 * 12
+    assert not any('forward' in m.__dict__ for m in model.modules())
+    # a layer of its own
+    rows = measure(WholeModel(None), counts)
+    assert rows['', 'resize'].macs == 4 * (2 * 3 * 8 * 12 + 2 * 16 * 24)
 
 
 def test_coordinates_of_boxes_are_not_counted():
