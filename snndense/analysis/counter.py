@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import prod
-from typing import Any, Optional
+from typing import Any
 
 from spikingjelly.activation_based.op_counter import BaseCounter, DispatchCounterMode
 from torch import Tensor, nn
@@ -80,8 +80,8 @@ class OperatorCounter(BaseCounter):
         args: tuple,
         kwargs: dict,
         out: Any,
-        active_modules: Optional[set[nn.Module]] = None,
-        parent_names: Optional[set[str]] = None,
+        active_modules: set[nn.Module] | None = None,
+        parent_names: set[str] | None = None,
     ) -> int:
         active = (self.names[m] for m in active_modules or () if m in self.names)
         self._layer = max((*active, *self._parts[-1:]), key=len, default='')
@@ -100,7 +100,7 @@ class OperatorCounter(BaseCounter):
 
     # -- origins
 
-    def _common_origin(self, args: tuple) -> Optional[Origin]:
+    def _common_origin(self, args: tuple) -> Origin | None:
         tensors = [x for x in tree_leaves(args) if isinstance(x, Tensor)]
         origins = {self.known.origin(x) for x in tensors if x.is_floating_point()}
         return origins.pop() if len(origins) == 1 else None

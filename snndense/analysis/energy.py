@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Optional
 
 import torch
 from spikingjelly.activation_based.op_counter import SimpleEnergyCostConfig
@@ -200,7 +199,7 @@ class EnergyReport:
     bias_bytes: float
     state_bytes: float
     neuron_ops: float
-    firing: Optional[FiringReport]
+    firing: FiringReport | None
     uncounted: dict[str, int]
 
     @property
@@ -317,9 +316,9 @@ def measure_energy(
 def _count_batch(
     model: nn.Module,
     counter: SpikeCounter,
-    meter: Optional[FiringMeter],
+    meter: FiringMeter | None,
     inputs: Tensor,
-    samples: Optional[list],
+    samples: list | None,
 ) -> None:
     args = (inputs,) if samples is None else (inputs, samples)
     kwargs = {} if samples is None else dict(mode='predict')
@@ -332,7 +331,7 @@ def _count_batch(
 def _report(
     model: nn.Module,
     counter: SpikeCounter,
-    meter: Optional[FiringMeter],
+    meter: FiringMeter | None,
     shapes: Counter,
     *,
     table: EnergyTable,

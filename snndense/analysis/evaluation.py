@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Optional
 
 import torch
 from spikingjelly.activation_based.base import MemoryModule
@@ -67,7 +66,7 @@ def reset_states(model: nn.Module) -> None:
             module.reset()
 
 
-def preprocess(model: nn.Module, batch: dict | Tensor) -> tuple[Tensor, Optional[list]]:
+def preprocess(model: nn.Module, batch: dict | Tensor) -> tuple[Tensor, list | None]:
     """What the backbone of a model gets, on its device, and the data samples.
 
     Args:

@@ -11,7 +11,6 @@ For a neuron with D levels that emits ``n / norm``, n from 0 to D (binary: D = 1
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Optional
 
 from snndense.utils.tables import write_csv
 
@@ -32,8 +31,8 @@ class StepFiring:
 
     firing_rate: float
     active_share: float
-    silent_share: Optional[float]
-    saturated_share: Optional[float]
+    silent_share: float | None
+    saturated_share: float | None
     histogram: tuple[float, ...]
 
 
@@ -69,9 +68,9 @@ class LayerFiring:
     firing_rate: float
     active_share: float
     spikes_per_image: float
-    silent_share: Optional[float]
-    saturated_share: Optional[float]
-    silent_channels: Optional[float]
+    silent_share: float | None
+    saturated_share: float | None
+    silent_channels: float | None
     histogram: tuple[float, ...]
     steps: tuple[StepFiring, ...]
 

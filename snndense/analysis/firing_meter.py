@@ -1,7 +1,6 @@
 """Watching neurons while a model runs."""
 
 from collections.abc import Callable, Iterable
-from typing import Optional
 
 import torch
 from mmengine.dist import all_gather_object, all_reduce, get_world_size
@@ -28,8 +27,8 @@ class _Seen:
     """
 
     def __init__(self) -> None:
-        self.fired: Optional[Tensor] = None
-        self.unsaturated: Optional[Tensor] = None
+        self.fired: Tensor | None = None
+        self.unsaturated: Tensor | None = None
         self.is_lost = False  # places of one call are not those of another
 
     def update(self, counts: Tensor, levels: int, start: int) -> None:
@@ -72,17 +71,17 @@ class _Seen:
             seen.copy_(total)
 
     @property
-    def shape(self) -> Optional[tuple]:
+    def shape(self) -> tuple | None:
         """Shape of the places; None if they are not known."""
         return None if self.fired is None else tuple(self.fired.shape[1:])
 
-    def silent(self) -> Optional[float]:
+    def silent(self) -> float | None:
         return _missing_share(self.fired)
 
-    def saturated(self) -> Optional[float]:
+    def saturated(self) -> float | None:
         return _missing_share(self.unsaturated)
 
-    def at(self, step: int) -> tuple[Optional[float], Optional[float]]:
+    def at(self, step: int) -> tuple[float | None, float | None]:
         """Silent and saturated share of one step."""
         if self.fired is None:
             return None, None
@@ -90,7 +89,7 @@ class _Seen:
         return _missing_share(self.fired[rows]), _missing_share(self.unsaturated[rows])
 
 
-def _missing_share(seen: Optional[Tensor]) -> Optional[float]:
+def _missing_share(seen: Tensor | None) -> float | None:
     """Share of the places that were not seen at any step."""
     if seen is None or not len(seen):
         return None
@@ -105,7 +104,7 @@ class _LayerMeter:
         self.kind = type(neuron).__name__
         self.levels = 0
         # a row per step: spikes, values, how often every count from 0 to D was there
-        self.totals: Optional[Tensor] = None
+        self.totals: Tensor | None = None
         self.neurons, self.channels = _Seen(), _Seen()
         self.calls = 0  # of a single-step neuron since the model began to run
 

@@ -3,7 +3,6 @@
 import difflib
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Optional
 
 from torch import Tensor, nn
 
@@ -60,7 +59,7 @@ def _suggest(layer: str | nn.Module, model: nn.Module) -> str:
     return f'; did you mean {", ".join(close)}?' if close else f', but {children}'
 
 
-def pick_tensor(value: object, key: Optional[int | str]) -> Tensor:
+def pick_tensor(value: object, key: int | str | None) -> Tensor:
     """The tensor itself, or one of a tuple, list or dict of tensors.
 
     Args:

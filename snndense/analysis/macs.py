@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
-from typing import Optional
 
 import torch
 from mmengine.logging import print_log
@@ -71,7 +70,7 @@ def num_params(model: nn.Module) -> int:
 
 
 def count_macs(
-    model: nn.Module, run: Callable[[], object], inputs: Optional[Tensor] = None
+    model: nn.Module, run: Callable[[], object], inputs: Tensor | None = None
 ) -> MacReport:
     """Count the multiply-accumulates of what ``run`` executes.
 
@@ -105,7 +104,7 @@ def count_macs(
 
 
 def model_macs(
-    model: nn.Module, shape: tuple[int, int], *, scope: Optional[str] = None
+    model: nn.Module, shape: tuple[int, int], *, scope: str | None = None
 ) -> MacReport:
     """Count the multiply-accumulates of one image and one time step.
 
@@ -132,7 +131,7 @@ def model_macs(
 
 
 def image_macs(
-    model: nn.Module, inputs: Tensor, data_samples: Optional[list] = None
+    model: nn.Module, inputs: Tensor, data_samples: list | None = None
 ) -> MacReport:
     """Count the multiply-accumulates of the first of some inputs, of one time step.
 

@@ -1,7 +1,7 @@
 """Which modules of a model are neurons, and what their outputs mean."""
 
 from collections import Counter
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 from spikingjelly.activation_based.neuron import BaseNode
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ class SpikeFormat(NamedTuple):
 
     levels: int
     norm: float
-    time_steps: Optional[int]
+    time_steps: int | None
 
 
 def find_neurons(model: nn.Module) -> dict[str, nn.Module]:
@@ -64,7 +64,7 @@ def levels_of(neuron: nn.Module) -> int:
     return int(getattr(neuron.surrogate_function, 'max_spike_count', 1))
 
 
-def declared_steps(model: nn.Module) -> Optional[int]:
+def declared_steps(model: nn.Module) -> int | None:
     """T of a model: that of its backbone, else the most of any module.
 
     None if none of them tells, as with spikingjelly's neurons.

@@ -6,7 +6,7 @@ all other operators that the counter knows are sorted here too.
 
 from collections.abc import Callable
 from math import prod
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -48,7 +48,7 @@ class Product(NamedTuple):
     operator: str
     macs: int
     operands: tuple[Operand, ...]
-    weight: Optional[Tensor] = None
+    weight: Tensor | None = None
     bias_bytes: int = 0
 
 
@@ -83,7 +83,7 @@ def _convolution(args: tuple, out: Tensor) -> Product:
     return Product('conv', macs, (Operand(x, replay),), weight, bias_bytes)
 
 
-def _matmul(x: Tensor, y: Tensor, bias: Optional[Tensor] = None) -> Product:
+def _matmul(x: Tensor, y: Tensor, bias: Tensor | None = None) -> Product:
     rows, columns = x.shape[-2], y.shape[-1]
     operands = (
         Operand(x, lambda counts: totals(counts) * columns),
@@ -238,7 +238,7 @@ def is_free(func: Any) -> bool:
     )
 
 
-def first_tensor(args: tuple) -> Optional[Tensor]:
+def first_tensor(args: tuple) -> Tensor | None:
     """The first tensor among arguments, looking into a leading list."""
     for arg in args:
         if isinstance(arg, Tensor):

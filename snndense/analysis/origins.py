@@ -5,7 +5,7 @@ what is known of its output, so that memory that is used again is never mistaken
 """
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -50,7 +50,7 @@ STILL = Time(1, CONSTANT)
 
 
 class _Record(NamedTuple):
-    origin: Optional[Origin]
+    origin: Origin | None
     time: Time
     stride: int  # elements from one step to the next
 
@@ -66,12 +66,12 @@ class OriginMap:
         self._known: dict[int, _Record] = {}
         self.unknown = Time()
 
-    def _get(self, x: Any) -> Optional[_Record]:
+    def _get(self, x: Any) -> _Record | None:
         if not isinstance(x, Tensor):
             return None
         return self._known.get(x.untyped_storage()._cdata)
 
-    def origin(self, x: Any) -> Optional[Origin]:
+    def origin(self, x: Any) -> Origin | None:
         """Origin of a tensor; None where it is unknown, or no tensor is given."""
         record = self._get(x)
         return None if record is None else record.origin
@@ -105,9 +105,9 @@ class OriginMap:
     def set(
         self,
         x: Tensor,
-        origin: Optional[Origin],
+        origin: Origin | None,
         time: Time,
-        stride: Optional[int] = None,
+        stride: int | None = None,
     ) -> None:
         """Note what a tensor is, and forget what used its memory before.
 

@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Optional
 
 import torch
 from torch import Tensor, nn
@@ -60,14 +59,14 @@ class Probe:
         steps: int,
         x: Tensor,
         seed: Seed,
-        layout: Optional[TokenLayout],
+        layout: TokenLayout | None,
     ) -> None:
         self.name = name
         self.steps, self.batch_size, self.layout = steps, len(x), layout
         self.image_size = tuple(x.shape[-2:])
         self.seed = seed
-        self.objective: Optional[Tensor] = None
-        self.tokens: Optional[str] = None
+        self.objective: Tensor | None = None
+        self.tokens: str | None = None
 
     def attach(self, module: nn.Module) -> RemovableHandle:
         if self.seed.signal == 'input':
@@ -135,7 +134,7 @@ class Probe:
                 f'layer {self.name!r} has {y.shape[2]} channels, but got {channels=}'
             ) from error
 
-    def _resolve_unit(self) -> Optional[tuple[int, int]]:
+    def _resolve_unit(self) -> tuple[int, int] | None:
         unit, (height, width) = self.seed.unit, self.grid
         if unit == 'all':
             return None
@@ -148,7 +147,7 @@ class Probe:
             )
         return row, column
 
-    def position(self) -> Optional[tuple[float, float]]:
+    def position(self) -> tuple[float, float] | None:
         """The unit in the image: the middle of what a cell of the grid covers."""
         if self.unit is None:
             return None
@@ -183,7 +182,7 @@ def run_probes(
     x: Tensor,
     steps: int,
     seed: Seed,
-    layout: Optional[TokenLayout],
+    layout: TokenLayout | None,
 ) -> dict[str, Probe]:
     """Run the network once and read all layers."""
     probes = {name: Probe(name, steps, x, seed, layout) for name in selected}

@@ -1,7 +1,7 @@
 """Counting what spikes cost while a model runs on real input."""
 
 from math import prod
-from typing import Any, Optional
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -60,7 +60,7 @@ class SpikeCounter(OperatorCounter):
         self._has_spikes = self.has_neurons or is_counts
         self._set_input(inputs, Origin('spikes') if is_counts else REAL)
 
-    def counts(self, x: Tensor) -> Optional[Tensor]:
+    def counts(self, x: Tensor) -> Tensor | None:
         """Spikes per element, integers in at least float32; None for real values."""
         origin = self.known.origin(x)
         x = x.to(torch.promote_types(x.dtype, torch.float32))

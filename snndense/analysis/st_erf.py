@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Optional
 
 import numpy as np
 import torch
@@ -36,8 +35,8 @@ class LayerERF:
 
     map: np.ndarray
     grid: tuple[int, int]
-    position: Optional[tuple[float, float]]
-    tokens: Optional[str] = None
+    position: tuple[float, float] | None
+    tokens: str | None = None
 
 
 @dataclass(frozen=True)
@@ -68,24 +67,24 @@ class STERFResult:
 
 def st_erf(
     model: nn.Module,
-    layers: Optional[Layers] = None,
-    images: Optional[Tensor | Iterable[Tensor]] = None,
+    layers: Layers | None = None,
+    images: Tensor | Iterable[Tensor] | None = None,
     *,
     mode: str = 'spatial',
     unit: str | tuple[int, int] = 'center',
-    time: Optional[str | int] = None,
+    time: str | int | None = None,
     channels: str | int | Sequence[int] = 'sum',
     signal: str | int = 'output',
     per_channel: bool = False,
     reduce: str = 'mean',
-    normalize: Optional[str] = None,
-    tokens: Optional[TokenLayout] = None,
-    time_steps: Optional[int] = None,
-    forward: Optional[Callable[[Tensor], object]] = None,
+    normalize: str | None = None,
+    tokens: TokenLayout | None = None,
+    time_steps: int | None = None,
+    forward: Callable[[Tensor], object] | None = None,
     batch_size: int = 4,
     num_images: int = 20,
     image_size: tuple[int, int] = (224, 224),
-    generator: Optional[torch.Generator] = None,
+    generator: torch.Generator | None = None,
     progress: bool = False,
 ) -> STERFResult:
     """Effective receptive field of layers: ``|d y[t, u, v] / d x[t - n, i, j]|``.
@@ -212,9 +211,7 @@ def _default_layers(model: nn.Module) -> list[str]:
     return names
 
 
-def find_time_steps(
-    model: nn.Module, batch: Tensor, given: Optional[int] = None
-) -> int:
+def find_time_steps(model: nn.Module, batch: Tensor, given: int | None = None) -> int:
     """T: as given, as parts of the model tell, or the number of event frames."""
     if batch.dim() not in (4, 5):
         raise ValueError(
@@ -229,7 +226,7 @@ def find_time_steps(
     return told.pop() if told else batch.shape[1] if batch.dim() == 5 else 1
 
 
-def resolve_time(time: Optional[str | int], steps: int, mode: str) -> str | int:
+def resolve_time(time: str | int | None, steps: int, mode: str) -> str | int:
     """The seeded step of ``steps``, or ``'all'``; see :func:`st_erf`."""
     if time is None:
         time = 'all' if mode == 'spatial' else 'last'
@@ -300,7 +297,7 @@ class _Sum:
         return total / self.count if self.reduce == 'mean' else total
 
 
-def _finish(maps: np.ndarray, mode: str, normalize: Optional[str]) -> np.ndarray:
+def _finish(maps: np.ndarray, mode: str, normalize: str | None) -> np.ndarray:
     if normalize is not None:
         total = maps.max() if normalize == 'max' else maps.sum()
         maps = maps / total if total > 0 else maps

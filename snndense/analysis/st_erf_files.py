@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Optional
 
 import numpy as np
 from torch import Tensor, nn
@@ -32,7 +31,7 @@ CSV_COLUMNS = (
 
 
 def measure_erf(
-    model: nn.Module, layers: Optional[Layers], images: Tensor, **options
+    model: nn.Module, layers: Layers | None, images: Tensor, **options
 ) -> dict[str, STERFResult]:
     """All maps of some layers: spatial and, where there is time, of every delay.
 
@@ -90,7 +89,7 @@ def statistics_rows(label: str, results: dict[str, STERFResult]) -> Iterator[dic
             )
 
 
-def _describe(erf: np.ndarray, position: Optional[tuple]) -> dict:
+def _describe(erf: np.ndarray, position: tuple | None) -> dict:
     if position is None:  # all units: there is no distance to speak of
         position = tuple((side - 1) / 2 for side in erf.shape)
     return dict(sum=float(erf.sum()), **(describe(erf, position) or {}))

@@ -5,7 +5,6 @@ Maps are ``(H, W)`` and not negative; positions are row and column in pixels.
 """
 
 import math
-from typing import Optional
 
 import numpy as np
 
@@ -25,7 +24,7 @@ def _check_map(erf: np.ndarray) -> None:
 
 def radius_at(
     erf: np.ndarray, position: tuple[float, float], quantile: float
-) -> Optional[int]:
+) -> int | None:
     """Smallest whole radius that holds a share of the map.
 
     Args:
@@ -86,7 +85,7 @@ def contribution_area(erf: np.ndarray, quantile: float) -> float:
     return float((np.searchsorted(held, quantile * held[-1]) + 1) / erf.size)
 
 
-def square_area(erf: np.ndarray, quantile: float) -> Optional[tuple[int, float]]:
+def square_area(erf: np.ndarray, quantile: float) -> tuple[int, float] | None:
     """Side and area share of the centred square that holds a share of the map.
 
     The rule of RepLKNet (https://arxiv.org/abs/2203.06717): of ``log10(m + 1)``,
@@ -111,14 +110,14 @@ def square_area(erf: np.ndarray, quantile: float) -> Optional[tuple[int, float]]
     return None
 
 
-def temporal_half_life(profile: np.ndarray) -> Optional[int]:
+def temporal_half_life(profile: np.ndarray) -> int | None:
     """First delay at which the profile is below half of its maximum; None if none."""
     below = np.flatnonzero(profile < profile.max() / 2)
     after = below[below > profile.argmax()]
     return int(after[0]) if len(after) else None
 
 
-def temporal_decay(profile: np.ndarray) -> Optional[float]:
+def temporal_decay(profile: np.ndarray) -> float | None:
     """Slope of a straight line through the logarithms of a profile, per step.
 
     Delays where the profile is zero are left out; None if fewer than two remain.
@@ -129,7 +128,7 @@ def temporal_decay(profile: np.ndarray) -> Optional[float]:
     return float(np.polyfit(delays, np.log(profile[delays]), 1)[0])
 
 
-def describe(erf: np.ndarray, position: tuple[float, float]) -> Optional[dict]:
+def describe(erf: np.ndarray, position: tuple[float, float]) -> dict | None:
     """The statistics of one map that the tools print; None if it is zero everywhere.
 
     Returns:

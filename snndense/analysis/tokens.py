@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Optional
 
 from torch import Tensor
 
@@ -31,7 +30,7 @@ class TokenLayout:
         ValueError: If a number is negative, or the grid has other than two sides.
     """
 
-    grid: Optional[Size] = None
+    grid: Size | None = None
     channels_last: bool = True
     class_tokens: int = 0
 
@@ -48,7 +47,7 @@ class TokenLayout:
         return tokens[..., self.class_tokens :]
 
 
-def grid_of_image(count: int, image_size: Size) -> Optional[Size]:
+def grid_of_image(count: int, image_size: Size) -> Size | None:
     """Rows and columns of tokens that have one stride in an image.
 
     The stride is a power of two, with sides that are rounded up, or one that divides
@@ -82,7 +81,7 @@ def told_grids(*values: object) -> Iterator[Size]:
 
 def tokens_to_map(
     tokens: Tensor,
-    layout: Optional[TokenLayout],
+    layout: TokenLayout | None,
     image_size: Size,
     told: tuple[Size, ...] = (),
 ) -> tuple[Tensor, str]:

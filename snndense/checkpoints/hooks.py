@@ -8,7 +8,6 @@ a file is read without running code from it.
 """
 
 from collections import OrderedDict
-from typing import Optional
 
 from mmengine.logging import print_log
 from mmengine.model.weight_init import PretrainedInit, update_init_info
@@ -69,7 +68,7 @@ class SpikingPretrainedInit(PretrainedInit):
         return open_weights(self.checkpoint)[1] is not None
 
 
-def load_from_file(filename: str, map_location: Optional[str] = None) -> dict:
+def load_from_file(filename: str, map_location: str | None = None) -> dict:
     """Read a checkpoint from the disk or the web; a published one under our keys.
 
     Raises:

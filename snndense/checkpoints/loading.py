@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Optional
 
 from torch import Tensor, nn
 
@@ -28,12 +27,12 @@ class Match:
 
     weights: dict[str, Tensor]
     report: KeyReport
-    published: Optional[Published]
+    published: Published | None
 
 
 def open_weights(
     path: str | Path, **options
-) -> tuple[dict[str, Tensor], Optional[Published]]:
+) -> tuple[dict[str, Tensor], Published | None]:
     """Weights of any checkpoint under our keys, converted if they are published ones.
 
     Args:
@@ -55,7 +54,7 @@ def open_weights(
     return published.state_dict, published
 
 
-def published_or_none(checkpoint: dict, path: str | Path) -> Optional[Published]:
+def published_or_none(checkpoint: dict, path: str | Path) -> Published | None:
     """What a checkpoint holds if it is a published or converted one.
 
     Raises:
@@ -123,7 +122,7 @@ def check_checkpoint(
 
 
 def match_pretrained(
-    module: nn.Module, path: str | Path, prefix: Optional[str] = None, name: str = ''
+    module: nn.Module, path: str | Path, prefix: str | None = None, name: str = ''
 ) -> Match:
     """Weights that ``init_cfg=dict(type='Pretrained', ...)`` loads into a module.
 
@@ -198,7 +197,7 @@ def _compare(module: nn.Module, stored: dict[str, Tensor]) -> KeyReport:
 
 
 def _refused(
-    module: nn.Module, report: KeyReport, published: Optional[Published]
+    module: nn.Module, report: KeyReport, published: Published | None
 ) -> list[str]:
     from snndense.models.backbones import SpikingBackbone
 
@@ -210,7 +209,7 @@ def _refused(
     return [key for key in report.unloaded if key.startswith(BACKBONE)]
 
 
-def _advice(report: KeyReport, published: Optional[Published]) -> str:
+def _advice(report: KeyReport, published: Published | None) -> str:
     """What to change so that the weights fit."""
     if published is None:
         return report.advice

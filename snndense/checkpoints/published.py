@@ -5,7 +5,6 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Optional
 
 import torch
 from torch import Tensor
@@ -131,7 +130,7 @@ def is_published(checkpoint: dict) -> bool:
         return True
 
 
-def find_block(checkpoint: dict) -> Optional[dict]:
+def find_block(checkpoint: dict) -> dict | None:
     """What a file that this package converted says about itself, else None."""
     meta = checkpoint.get('meta')
     return meta.get(BLOCK) if isinstance(meta, dict) else None

@@ -6,7 +6,6 @@ from argparse import Namespace
 from collections.abc import Iterable
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Optional
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
@@ -42,7 +41,7 @@ COUNTERS = ('n_averaged', 'steps')  # of averaged models, beside their weights
 
 
 def read_checkpoint(
-    path: str | Path, *, allow_pickle: bool = False, map_location: Optional[str] = 'cpu'
+    path: str | Path, *, allow_pickle: bool = False, map_location: str | None = 'cpu'
 ) -> dict:
     """Read a ``.pth`` or ``.safetensors`` file.
 
@@ -144,7 +143,7 @@ def _unpickling_message(path: Path) -> str:
     )
 
 
-def _read_safetensors(path: Path, map_location: Optional[str]) -> dict:
+def _read_safetensors(path: Path, map_location: str | None) -> dict:
     from safetensors import SafetensorError, safe_open
 
     try:

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Optional
 
 import torch
 from mmengine.registry import MODELS
@@ -61,7 +60,7 @@ class Naming:
         usage (dict[str, dict]): What each task reads of the backbone, as arguments.
     """
 
-    recognise: Callable[[dict[str, Tensor]], Optional[dict]]
+    recognise: Callable[[dict[str, Tensor]], dict | None]
     name: Callable[[dict], str]
     head: Callable[[dict[str, Tensor], dict], dict]
     key_maps: dict[str, KeyMap]
@@ -154,7 +153,7 @@ class Published:
     state_dict: dict[str, Tensor]
     unread: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    origin: Optional[dict] = None
+    origin: dict | None = None
 
     @property
     def backbone(self) -> dict:
@@ -202,7 +201,7 @@ def find_task(state_dict: dict[str, Tensor]) -> str:
     return 'classifier' if starts & {'head', 'classifier'} else 'backbone'
 
 
-def find_backbone(weights: dict[str, Tensor]) -> Optional[tuple[Naming, dict]]:
+def find_backbone(weights: dict[str, Tensor]) -> tuple[Naming, dict] | None:
     """Naming scheme of published weights and config of their backbone, None if none.
 
     Args:
@@ -313,9 +312,7 @@ def _build_empty(cfg: dict) -> nn.Module:
         ) from None
 
 
-def check_parts(
-    published: Published, places: Optional[Sequence[str]] = None
-) -> KeyReport:
+def check_parts(published: Published, places: Sequence[str] | None = None) -> KeyReport:
     """Compare weights with the modules that they were recognised as.
 
     Args:

@@ -1,7 +1,6 @@
 """What a config sets other than the published weights were trained with."""
 
 from collections.abc import Iterator
-from typing import Optional
 
 import torch
 from mmengine.registry import MODELS
@@ -51,7 +50,7 @@ def find_differences(model: nn.Module, published: Published) -> list[str]:
     return lines
 
 
-def _get(model: nn.Module, place: str) -> Optional[nn.Module]:
+def _get(model: nn.Module, place: str) -> nn.Module | None:
     try:
         return model.get_submodule(place)
     except AttributeError:
@@ -84,7 +83,7 @@ def _compare(part: nn.Module, reference: nn.Module, place: str) -> Iterator[str]
         )
 
 
-def _anchor_strides(head: nn.Module) -> Optional[list[int]]:
+def _anchor_strides(head: nn.Module) -> list[int] | None:
     generator = getattr(head, 'prior_generator', None)
     if generator is None:
         return None

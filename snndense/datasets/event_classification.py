@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from math import ceil
 from pathlib import Path
-from typing import Optional
 
 from snndense.registry import DATASETS
 
@@ -113,7 +112,7 @@ def _file_number(path: Path) -> int:
 
 
 def _files_by_class(
-    folder: Path, suffix: str, classes: Optional[tuple[str, ...]] = None
+    folder: Path, suffix: str, classes: tuple[str, ...] | None = None
 ) -> list[tuple[Path, str]]:
     """Files in class folders, and the names of those."""
     names = classes or sorted(e.name for e in folder.glob('*') if e.is_dir())

@@ -1,7 +1,6 @@
 """Detection in event frames: data set, loading and metric for mmdet."""
 
 from pathlib import Path
-from typing import Optional
 
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -75,7 +74,7 @@ class EventCocoDataset(CocoDataset):
         )
 
     @staticmethod
-    def find_damage(path: str) -> Optional[str]:
+    def find_damage(path: str) -> str | None:
         """What is wrong with a clip, None if nothing is."""
         try:
             PropheseeClip(path).check_order()

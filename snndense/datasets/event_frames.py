@@ -4,7 +4,6 @@ import logging
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Optional
 
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
@@ -62,7 +61,7 @@ class EventFrameDataset(BaseDataset):
         *,
         time_steps: int = 16,
         split_by: str = 'number',
-        metainfo: Optional[dict] = None,
+        metainfo: dict | None = None,
         **kwargs,
     ) -> None:
         if split not in SPLITS:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Optional
 
 import cv2
 import numpy as np
@@ -45,7 +44,7 @@ class _Recorded:
     def __getattr__(self, name: str):
         return getattr(self._transform, name)
 
-    def __call__(self, results: dict) -> Optional[dict]:
+    def __call__(self, results: dict) -> dict | None:
         had_boxes = 'gt_bboxes' in results
         results = self._transform(results)
         if results is None:  # the data set takes another sample
@@ -73,7 +72,7 @@ def _record(dataset: Dataset, steps: list[Step]) -> None:
         transforms[:] = [_Recorded(transform, steps) for transform in transforms]
 
 
-def iterate_steps(dataset: Dataset, count: Optional[int]) -> Iterator[list[Step]]:
+def iterate_steps(dataset: Dataset, count: int | None) -> Iterator[list[Step]]:
     """Steps of the first ``count`` samples (None: of all).
 
     Args:

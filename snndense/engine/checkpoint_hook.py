@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Optional
 
 from mmengine.dist import master_only
 from mmengine.fileio import LocalBackend, register_backend
@@ -42,7 +41,7 @@ class _RemoveLater:
     def rmtree(self, dir_path: str) -> None:
         self._removals.append((self._backend.rmtree, dir_path))
 
-    def run(self, in_use: set[Optional[str]]) -> None:
+    def run(self, in_use: set[str | None]) -> None:
         for remove, path in self._removals:
             if path not in in_use and self._backend.exists(path):
                 remove(path)

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from pathlib import Path
-from typing import Optional
 
 import cv2
 import numpy as np
@@ -100,7 +99,7 @@ def check_paths(dataset: BaseDataset, phase: str) -> None:
             )
 
 
-def check_evaluator_paths(evaluator: Optional[dict | list], phase: str) -> None:
+def check_evaluator_paths(evaluator: dict | list | None, phase: str) -> None:
     """Make sure that annotation files which metrics read themselves exist."""
     metrics = evaluator if isinstance(evaluator, (list, tuple)) else [evaluator or {}]
     for metric in metrics:
@@ -149,7 +148,7 @@ def check_contents(dataset: BaseDataset) -> None:
             )
 
 
-def class_folders(dataset: BaseDataset) -> Optional[list[str]]:
+def class_folders(dataset: BaseDataset) -> list[str] | None:
     """Folders that name the classes of an mmpretrain data set, None for other ones."""
     prefix = getattr(dataset, 'img_prefix', None)
     with_label = getattr(dataset, 'with_label', True)
@@ -158,7 +157,7 @@ def class_folders(dataset: BaseDataset) -> Optional[list[str]]:
     return [entry.name for entry in Path(prefix).iterdir() if entry.is_dir()]
 
 
-def find_damage(path: str, *, thorough: bool = False) -> Optional[str]:
+def find_damage(path: str, *, thorough: bool = False) -> str | None:
     """What is wrong with an image file, None if nothing is.
 
     Sound JPEG and PNG files are told by their first and last bytes; what looks wrong
@@ -194,7 +193,7 @@ def find_damage(path: str, *, thorough: bool = False) -> Optional[str]:
 def check_images(
     paths: list[str],
     source: str,
-    find: Callable[[str], Optional[str]] = find_damage,
+    find: Callable[[str], str | None] = find_damage,
 ) -> None:
     """Make sure that image files exist and are whole.
 

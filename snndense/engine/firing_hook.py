@@ -1,7 +1,5 @@
 """Firing rates while a model trains."""
 
-from typing import Optional
-
 from mmengine.hooks import Hook
 from mmengine.hooks.hook import DATA_BATCH
 from mmengine.model import is_model_wrapper
@@ -50,7 +48,7 @@ class FiringRateHook(Hook):
         self.interval = interval
         self.dead_rate = dead_rate
         self.per_layer = per_layer
-        self._meter: Optional[FiringMeter] = None
+        self._meter: FiringMeter | None = None
         self._dead: list[str] = []
 
     def before_train(self, runner: Runner) -> None:
@@ -73,7 +71,7 @@ class FiringRateHook(Hook):
         runner: Runner,
         batch_idx: int,
         data_batch: DATA_BATCH = None,
-        outputs: Optional[dict] = None,
+        outputs: dict | None = None,
     ) -> None:
         if self._meter is None:
             return

@@ -1,7 +1,7 @@
 """Classifiers and the inferencers of the toolboxes, from a config and weights."""
 
 from copy import deepcopy
-from typing import Any, Optional
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -10,11 +10,11 @@ from mmengine.registry import DATASETS
 
 from .visualizers import build_visualizer
 
-Device = Optional[str | torch.device]
+Device = str | torch.device | None
 
 
 def build_classifier(
-    cfg: Config, checkpoint: Optional[str] = None, device: Device = None
+    cfg: Config, checkpoint: str | None = None, device: Device = None
 ) -> BaseModel:
     """mmpretrain's classifier, in evaluation mode.
 
@@ -29,7 +29,7 @@ def build_classifier(
 
 
 def build_inferencer(
-    cfg: Config, checkpoint: Optional[str] = None, device: Device = None
+    cfg: Config, checkpoint: str | None = None, device: Device = None
 ) -> Any:
     """The inferencer of the toolbox that a config is written for.
 
@@ -73,7 +73,7 @@ def _naming_classes(inferencer: type) -> type:
 
     class NamingInferencer(inferencer):
         def _load_weights_to_model(
-            self, model: BaseModel, checkpoint: Optional[dict], cfg: Config
+            self, model: BaseModel, checkpoint: dict | None, cfg: Config
         ) -> None:
             meta = {} if checkpoint is None else checkpoint.setdefault('meta', {})
             is_named = {'dataset_meta', 'CLASSES'} & set(meta)

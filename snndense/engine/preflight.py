@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from copy import deepcopy
-from typing import Optional
 
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
@@ -41,7 +40,7 @@ def build_model(cfg: Config) -> BaseModel:
 def check_run(
     cfg: Config,
     phases: Iterable[str],
-    checkpoint: Optional[str] = None,
+    checkpoint: str | None = None,
     *,
     allow_other_classes: bool = False,
 ) -> None:
@@ -90,7 +89,7 @@ def check_run(
 def check_model(
     cfg: Config,
     datasets: list[BaseDataset],
-    checkpoint: Optional[str] = None,
+    checkpoint: str | None = None,
     allow_other_classes: bool = False,
     with_init_cfg: bool = True,
 ) -> None:
@@ -135,7 +134,7 @@ def describe_published(model: nn.Module, checkpoint: str, match: Match) -> None:
         print(f'warning: {difference}', flush=True)
 
 
-def _count_classes(dataset: BaseDataset) -> Optional[int]:
+def _count_classes(dataset: BaseDataset) -> int | None:
     classes = dataset.metainfo.get('classes') or class_folders(dataset)
     return len(classes) if classes else None
 

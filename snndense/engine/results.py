@@ -2,7 +2,6 @@
 
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Optional
 
 import mmengine
 from mmengine.dist import barrier, is_main_process
@@ -42,7 +41,7 @@ def check_out(out: str, scope: str, item: str = 'pred') -> None:
 
 
 def run_test(
-    runner: Runner, scope: str, out: Optional[str] = None, item: str = 'pred'
+    runner: Runner, scope: str, out: str | None = None, item: str = 'pred'
 ) -> dict:
     """Test and write the results.
 

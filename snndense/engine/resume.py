@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Optional
 
 from mmengine.config import Config
 
@@ -20,7 +19,7 @@ def checkpoint_folder(cfg: Config) -> Path:
     return Path(hook.out_dir, work_dir.name) if hook.get('out_dir') else work_dir
 
 
-def _steps(folder: Path, template: Optional[str]) -> dict[Path, int]:
+def _steps(folder: Path, template: str | None) -> dict[Path, int]:
     """Checkpoints of a folder and the epochs or iterations in their names."""
     name = re.escape(template).replace(r'\{\}', r'(\d+)') if template else ''
     pattern = re.compile(name or r'(?:epoch|iter)_(\d+)\.pth')
@@ -71,7 +70,7 @@ def _resumable(paths: list[Path]) -> Iterator[Path]:
         yield path
 
 
-def find_resumable(cfg: Config) -> Optional[str]:
+def find_resumable(cfg: Config) -> str | None:
     """The newest checkpoint in the work directory of a config that can be read.
 
     What cannot be read (truncated, damaged) or is no training checkpoint is skipped
@@ -97,7 +96,7 @@ def find_resumable(cfg: Config) -> Optional[str]:
     return None if found is None else str(found)
 
 
-def set_resume(cfg: Config, resume: Optional[str]) -> None:
+def set_resume(cfg: Config, resume: str | None) -> None:
     """Set ``resume`` and ``load_from`` of a config as ``--resume`` asks.
 
     Without any checkpoint to go on from, a training that was to go on starts from

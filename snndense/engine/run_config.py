@@ -2,7 +2,6 @@
 
 from copy import deepcopy
 from pathlib import Path
-from typing import Optional
 
 import torch.distributed
 from mmengine.config import Config, ConfigDict
@@ -27,7 +26,7 @@ TTA_MODELS = {
 }
 
 
-def set_work_dir(cfg: Config, work_dir: Optional[str], config_path: str) -> None:
+def set_work_dir(cfg: Config, work_dir: str | None, config_path: str) -> None:
     """Decide on ``work_dir``: the flag, else the config's, else the config's name."""
     default = cfg.get('work_dir') or f'./work_dirs/{Path(config_path).stem}'
     cfg.work_dir = work_dir or default
@@ -141,7 +140,7 @@ def enable_drawing(
     cfg: Config,
     *,
     show: bool,
-    show_dir: Optional[str],
+    show_dir: str | None,
     wait_time: float = 2,
     interval: int = 1,
 ) -> None:

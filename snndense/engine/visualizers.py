@@ -1,6 +1,6 @@
 """The visualizers of the toolboxes, and the same calls for all three."""
 
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
@@ -23,7 +23,7 @@ OPTIONS: dict[str, dict] = {
 
 def build_visualizer(
     scope: str,
-    dataset_meta: Optional[dict] = None,
+    dataset_meta: dict | None = None,
     *,
     dpi: int = 100,
     **options: Any,

@@ -10,7 +10,6 @@ import math
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional
 
 import numpy as np
 import torch
@@ -52,7 +51,7 @@ def make_parameter(key: str, shape: Sequence[int], gain: float) -> Tensor:
     return torch.from_numpy(np.array(a))
 
 
-def read_json(path: str | Path, *formats: Optional[str]) -> dict:
+def read_json(path: str | Path, *formats: str | None) -> dict:
     """Read a fixture of one of the formats; None stands for a file that names none.
 
     Raises:

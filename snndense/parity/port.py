@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Optional
 
 from torch import Tensor, nn
 
@@ -30,7 +29,7 @@ class Port:
     module: nn.Module
     key_map: KeyMap
     forward: Callable[[list[Tensor]], Sequence[Tensor]]
-    forward_mean: Optional[Callable[[list[Tensor]], Sequence[Tensor]]] = None
+    forward_mean: Callable[[list[Tensor]], Sequence[Tensor]] | None = None
     upstream_prefix: str = ''
     prefix: str = ''
 
@@ -69,7 +68,7 @@ def register_port(*upstream_classes: str) -> Callable:
     return register
 
 
-def find_port(fixture: Fixture) -> Optional[Callable[[Fixture], Port]]:
+def find_port(fixture: Fixture) -> Callable[[Fixture], Port] | None:
     """The port of an upstream class; one that names the file goes first."""
     for name, builder in PORTS.items():
         path, _, cls = name.rpartition(':')

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
 
 import torch
 from mmengine.config import Config
@@ -83,13 +82,13 @@ class Run:
     def beside(self, suffix: str) -> Path:
         return self.folder.with_name(self.folder.name + suffix)
 
-    def result(self) -> Optional[dict]:
+    def result(self) -> dict | None:
         """What was measured; None if the run is not finished."""
         path = self.beside('.json')
         return json.loads(path.read_text()) if path.exists() else None
 
 
-def read_experiment(path: str | Path, cfg_options: Optional[dict] = None) -> Experiment:
+def read_experiment(path: str | Path, cfg_options: dict | None = None) -> Experiment:
     """Read an experiment file.
 
     It is a config with ``metrics``, a dict of names for the table and the names that

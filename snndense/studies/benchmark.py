@@ -12,7 +12,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
 
 from .benchmark_worker import Contender, Worker, Workload
 
@@ -29,7 +28,7 @@ class Measurement:
 
     name: str
     seconds: tuple[float, ...]
-    peak_bytes: Optional[int]
+    peak_bytes: int | None
 
     @property
     def median(self) -> float:
@@ -40,7 +39,7 @@ class Measurement:
         pairs = zip(self.seconds, other.seconds, strict=True)
         return statistics.median(mine / theirs for mine, theirs in pairs)
 
-    def times_memory(self, other: 'Measurement') -> Optional[float]:
+    def times_memory(self, other: 'Measurement') -> float | None:
         """This peak over the other's; None where one of them is unknown."""
         if not self.peak_bytes or not other.peak_bytes:
             return None
@@ -116,7 +115,7 @@ def _take_turns(
 
 def _measure_peak(
     contender: Contender, workload: Workload, on_step: Callable[[], None]
-) -> Optional[int]:
+) -> int | None:
     """Peak memory in a fresh process of its own.
 
     There glibc maps every large tensor on its own. By default it moves that bound

@@ -9,7 +9,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Optional
 
 import torch
 from mmengine.model import BaseModel
@@ -86,7 +85,7 @@ class Contender:
     """
 
     config: str
-    patch: Optional[str] = None
+    patch: str | None = None
     cfg_options: dict = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -240,20 +239,20 @@ def _model_pass(
     return lambda: model(**batch, mode=mode), backward
 
 
-def _memory(workload: Workload) -> Optional[int]:
+def _memory(workload: Workload) -> int | None:
     if workload.is_cuda:
         torch.cuda.reset_peak_memory_stats(workload.device)
         return torch.cuda.memory_allocated(workload.device)
     return _resident('VmRSS')
 
 
-def _peak_increase(used: Optional[int], workload: Workload) -> Optional[int]:
+def _peak_increase(used: int | None, workload: Workload) -> int | None:
     if workload.is_cuda:
         return torch.cuda.max_memory_allocated(workload.device) - used
     return None if used is None else _resident('VmHWM') - used
 
 
-def _resident(entry: str) -> Optional[int]:
+def _resident(entry: str) -> int | None:
     """Bytes of this process in memory: ``'VmRSS'`` now, ``'VmHWM'`` at most."""
     # not resource.getrusage: its peak starts at that of the parent process
     status = Path('/proc/self/status')

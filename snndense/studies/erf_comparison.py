@@ -3,7 +3,6 @@
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Optional
 
 import numpy as np
 from mmengine.config import Config
@@ -55,7 +54,7 @@ class Measured:
         return {key: value for key, value in vars(self).items() if key != 'maps'}
 
 
-def last_checkpoint(run: Run) -> Optional[str]:
+def last_checkpoint(run: Run) -> str | None:
     """Checkpoint of a finished run; None if it is not finished.
 
     Raises:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Optional
 
 import torch
 from mmengine.config import Config
@@ -31,7 +30,7 @@ def _quiet() -> Iterator[None]:
 
 
 def build_for_erf(
-    cfg: Config, checkpoint: Optional[str] = None, *, seed: int = 0, device: str = 'cpu'
+    cfg: Config, checkpoint: str | None = None, *, seed: int = 0, device: str = 'cpu'
 ) -> nn.Module:
     """Build the model of a config, trained or as it starts its training.
 
@@ -80,7 +79,7 @@ def read_images(
     source: str,
     *,
     num_images: int,
-    shape: Optional[tuple[int, int]] = None,
+    shape: tuple[int, int] | None = None,
     seed: int = 0,
 ) -> Tensor:
     """Images as the network gets them, all of one size.

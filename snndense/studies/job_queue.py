@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock
-from typing import Any, Optional
+from typing import Any
 
 import torch
 
@@ -169,6 +169,6 @@ def job_environments(
 
 
 def _visible_gpus() -> list[str]:
-    named: Optional[str] = os.environ.get('CUDA_VISIBLE_DEVICES')
+    named: str | None = os.environ.get('CUDA_VISIBLE_DEVICES')
     count = torch.cuda.device_count()  # makes no context on the GPU
     return named.split(',')[:count] if named else [str(i) for i in range(count)]

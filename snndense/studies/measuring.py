@@ -6,7 +6,6 @@ from glob import escape, glob
 from itertools import islice
 from math import ceil
 from pathlib import Path
-from typing import Optional
 
 import torch
 from mmengine.config import Config
@@ -28,7 +27,7 @@ PHASES = ('test', 'val')
 
 
 def load_model(
-    cfg: Config, checkpoint: Optional[str] = None, *, device: str = 'cpu'
+    cfg: Config, checkpoint: str | None = None, *, device: str = 'cpu'
 ) -> nn.Module:
     """Build the model of a config for evaluation, and load its weights.
 
@@ -149,7 +148,7 @@ class Batches:
 
 def data_batches(
     cfg: Config,
-    images: Optional[str] = None,
+    images: str | None = None,
     *,
     num_images: int = 100,
     batch_size: int = 1,
@@ -251,13 +250,13 @@ class BackboneBatches:
 
 def prepare(
     cfg: Config,
-    checkpoint: Optional[str] = None,
-    images: Optional[str] = None,
+    checkpoint: str | None = None,
+    images: str | None = None,
     *,
     part: str = 'model',
     num_images: int = 100,
     batch_size: int = 1,
-    device: Optional[str] = None,
+    device: str | None = None,
 ) -> tuple[nn.Module, Batches | BackboneBatches]:
     """A model and the batches to measure it on, see :func:`load_model`.
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Optional
 
 import torch
 from mmengine.config import Config
@@ -66,11 +65,11 @@ class Settings:
     cfg: Config
     checkpoint: str
     cfg_options: dict
-    images: Optional[str] = None
+    images: str | None = None
     num_images: int = 20
     num_erf_images: int = 10
-    layers: Optional[Sequence[str]] = None
-    metrics: Optional[dict] = None
+    layers: Sequence[str] | None = None
+    metrics: dict | None = None
     device: str = 'cpu'
 
     @property
@@ -274,7 +273,7 @@ def firing_section(model: nn.Module, report: FiringReport) -> Section:
     )
 
 
-def _share(value: Optional[float]) -> str:
+def _share(value: float | None) -> str:
     return '-' if value is None else f'{value:.1%}'
 
 

@@ -1,7 +1,6 @@
 """Predictions drawn over a few images, for a report."""
 
 from collections.abc import Iterable
-from typing import Optional
 
 import mmcv
 import numpy as np
@@ -31,7 +30,7 @@ def draw_predictions(
     model: nn.Module,
     batches: Iterable[dict],
     scope: str,
-    dataset_meta: Optional[dict] = None,
+    dataset_meta: dict | None = None,
 ) -> list[np.ndarray]:
     """Predictions for all images of some batches; none if they are no image files.
 

@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Optional
 
 from mmengine.config import Config, DictAction
 
@@ -45,7 +44,7 @@ def add_cfg_options(
     )
 
 
-def add_device(parser: argparse.ArgumentParser, default: Optional[str] = None) -> None:
+def add_device(parser: argparse.ArgumentParser, default: str | None = None) -> None:
     """Add ``--device``; a default of None stands for the GPU if there is one."""
     otherwise = default or 'the GPU if there is one'
     parser.add_argument(
@@ -58,7 +57,7 @@ def add_device(parser: argparse.ArgumentParser, default: Optional[str] = None) -
 def add_shape(
     parser: argparse.ArgumentParser,
     otherwise: str,
-    default: Optional[tuple[int, int]] = None,
+    default: tuple[int, int] | None = None,
 ) -> None:
     """Add ``--shape H W``; ``otherwise`` says what is taken by default."""
     parser.add_argument(
@@ -186,7 +185,7 @@ def read_steps(args: argparse.Namespace) -> dict:
     return dict(steps, spike_driven=True) if args.spike_driven else steps
 
 
-def read_config(path: str, cfg_options: Optional[dict] = None) -> Config:
+def read_config(path: str, cfg_options: dict | None = None) -> Config:
     """Read a config and make sure that the toolbox it is for is installed.
 
     Args:

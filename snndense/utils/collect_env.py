@@ -5,7 +5,6 @@ import platform
 import subprocess
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Optional
 
 import torch
 
@@ -36,7 +35,7 @@ LIBRARIES = {
 }
 
 
-def git_revision() -> Optional[str]:
+def git_revision() -> str | None:
     """Commit of the checkout snndense runs from, with a mark if it was changed."""
     root = Path(snndense.__file__).parents[1]
     if not (root / '.git').exists():

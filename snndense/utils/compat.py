@@ -18,7 +18,7 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 MIN_PYTHON = (3, 11)
 MIN_SPIKINGJELLY = 2
@@ -49,7 +49,7 @@ class Problem(NamedTuple):
         return f'{self.what}; mend it with: {self.command}'
 
 
-def installed_version(name: str) -> Optional[str]:
+def installed_version(name: str) -> str | None:
     """Version of an installed distribution, None if it is not installed."""
     try:
         return distribution(name).version

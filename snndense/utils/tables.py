@@ -4,7 +4,6 @@ import csv
 import statistics
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import Optional
 
 from .files import complete_file
 
@@ -15,7 +14,7 @@ def format_table(
     header: Sequence[str],
     rows: Iterable[Sequence[str]],
     *,
-    right: Optional[Collection[int]] = None,
+    right: Collection[int] | None = None,
     rule: bool = False,
 ) -> str:
     """Columns of equal width, for a terminal.
@@ -45,7 +44,7 @@ def markdown_table(
     header: Sequence[str],
     rows: Iterable[Sequence[str]],
     *,
-    right: Optional[Collection[int]] = None,
+    right: Collection[int] | None = None,
 ) -> str:
     """A table in Markdown; arguments as of :func:`format_table`."""
     right = range(1, len(header)) if right is None else right
@@ -80,13 +79,13 @@ def _more(items: Sequence[object], most: int) -> list[str]:
     return [f'and {rest} more'] if rest > 0 else []
 
 
-def mean_std(values: Sequence[float]) -> tuple[Optional[float], Optional[float]]:
+def mean_std(values: Sequence[float]) -> tuple[float | None, float | None]:
     """Mean and sample standard deviation; None for those of too few values."""
     mean = statistics.mean(values) if values else None
     return mean, statistics.stdev(values) if len(values) > 1 else None
 
 
-def format_mean_std(mean: Optional[float], std: Optional[float], decimals: int) -> str:
+def format_mean_std(mean: float | None, std: float | None, decimals: int) -> str:
     """Of :func:`mean_std`: ``'0.301 ± 0.071'``, without what there is none of."""
     numbers = (f'{x:.{decimals}f}' for x in (mean, std) if x is not None)
     return ' ± '.join(numbers)

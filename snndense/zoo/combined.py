@@ -1,7 +1,6 @@
 """Backbones by tasks: cost and accuracy of every pair in one Markdown table."""
 
 from collections.abc import Iterable
-from typing import Optional
 
 from snndense.utils.tables import markdown_table
 
@@ -43,7 +42,7 @@ def backbones(entries: Iterable[Entry]) -> dict[str, dict[str, Entry]]:
     return {n: row for n, row in sorted(table.items(), key=order) if len(row) > 1}
 
 
-def combined_table(entries: Optional[Iterable[Entry]] = None) -> str:
+def combined_table(entries: Iterable[Entry] | None = None) -> str:
     """The table, with links relative to the folder that holds ``configs``.
 
     Args:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
-from typing import Optional
 
 from mmengine.fileio import load
 
@@ -90,10 +89,10 @@ class Entry:
     family: str
     paper: dict
     parameters: int
-    macs: Optional[int]
+    macs: int | None
     training: dict
     results: tuple[Result, ...]
-    published: Optional[PublishedWeights]
+    published: PublishedWeights | None
     traps: tuple[str, ...]
 
     @property
@@ -129,7 +128,7 @@ def zoo_root() -> Path:
     )
 
 
-def _published(data: Optional[dict]) -> Optional[PublishedWeights]:
+def _published(data: dict | None) -> PublishedWeights | None:
     if data is None:
         return None
     return PublishedWeights(
@@ -199,11 +198,11 @@ def plain(text: str) -> str:
 
 
 def select(
-    pattern: Optional[str] = None,
+    pattern: str | None = None,
     *,
-    task: Optional[str] = None,
-    family: Optional[str] = None,
-    status: Optional[str] = None,
+    task: str | None = None,
+    family: str | None = None,
+    status: str | None = None,
     published: bool = False,
 ) -> list[Entry]:
     """Entries that satisfy all given conditions, sorted by task and config.
@@ -239,7 +238,7 @@ def select(
     return sorted(found, key=lambda entry: (entry.task, entry.stem))
 
 
-def check_task(task: Optional[str]) -> None:
+def check_task(task: str | None) -> None:
     if task is not None and task not in TASKS:
         raise ValueError(f'expected task in {tuple(TASKS)} or None, but got {task!r}')
 
@@ -253,9 +252,7 @@ def matches(names: Iterable[str], pattern: str) -> bool:
     return any(fnmatchcase(name.lower(), pattern.lower()) for name in names)
 
 
-def find_entry(
-    name: str, task: Optional[str] = None, others: Iterable[str] = ()
-) -> Entry:
+def find_entry(name: str, task: str | None = None, others: Iterable[str] = ()) -> Entry:
     """The entry of a long name, of a config's name, or of a config's path.
 
     Args:

@@ -4,7 +4,7 @@ import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -21,9 +21,9 @@ HOSTS = dict(cls='mmpretrain', det='mmdet', seg='mmseg')
 
 
 def list_models(
-    pattern: Optional[str] = None,
-    exclude_patterns: Optional[Sequence[str]] = None,
-    task: Optional[str] = None,
+    pattern: str | None = None,
+    exclude_patterns: Sequence[str] | None = None,
+    task: str | None = None,
 ) -> list[str]:
     """Names that :func:`get_model` takes for a task.
 
@@ -59,9 +59,9 @@ def list_models(
 def get_model(
     name: str,
     *,
-    checkpoint: Optional[str | Path] = None,
-    task: Optional[str] = None,
-    device: Optional[str | torch.device] = None,
+    checkpoint: str | Path | None = None,
+    task: str | None = None,
+    device: str | torch.device | None = None,
     **kwargs,
 ) -> Any:
     """A model of the zoo, ready for inference.

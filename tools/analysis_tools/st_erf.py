@@ -24,7 +24,6 @@ Arrays, a table and figures are written. Examples:
 
 import argparse
 from pathlib import Path
-from typing import Optional
 
 from matplotlib.figure import Figure
 from mmengine.config import Config
@@ -144,7 +143,7 @@ def add_tokens(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def read_tokens(args: argparse.Namespace) -> Optional[TokenLayout]:
+def read_tokens(args: argparse.Namespace) -> TokenLayout | None:
     """What :func:`add_tokens` got; None if nothing was asked for."""
     grid = args.token_grid
     if grid is None and args.class_tokens is None and not args.channels_first:
@@ -173,7 +172,7 @@ def parse_unit(words: list[str]) -> str | tuple[int, int]:
     return row, column
 
 
-def model_names(files: list[tuple], names: Optional[list[str]]) -> list[str]:
+def model_names(files: list[tuple], names: list[str] | None) -> list[str]:
     """A name for every model, each different."""
     if names is None:
         names = [Path(config).stem for config, _ in files]
@@ -189,7 +188,7 @@ def model_names(files: list[tuple], names: Optional[list[str]]) -> list[str]:
     return names
 
 
-def find_layers(backbone: nn.Module, layers: Optional[list[str]]) -> list[str] | None:
+def find_layers(backbone: nn.Module, layers: list[str] | None) -> list[str] | None:
     if layers == ['attn']:
         return None  # what the backbone tells
     if layers is not None:
@@ -203,7 +202,7 @@ def find_layers(backbone: nn.Module, layers: Optional[list[str]]) -> list[str] |
 
 
 def measure(
-    cfg: Config, checkpoint: Optional[str], images: Optional[Tensor], args
+    cfg: Config, checkpoint: str | None, images: Tensor | None, args
 ) -> tuple[dict[str, STERFResult], Tensor]:
     """Measure one model; the images are read with the first."""
     model = erf_models.build_for_erf(

@@ -16,7 +16,6 @@ import tempfile
 import time
 from collections import deque
 from pathlib import Path
-from typing import Optional
 
 from packages import installed_versions, read_pins
 from steps import SetupError, cache_dir, duration, exclusive, install_hint, say, step
@@ -132,7 +131,7 @@ def cuda_options(python: Path) -> tuple[str, dict[str, str]]:
     return '', {'CUDA_VISIBLE_DEVICES': '', 'FORCE_CUDA': '0'}
 
 
-def install_wheel(python: Path, wheel: Path) -> Optional[str]:
+def install_wheel(python: Path, wheel: Path) -> str | None:
     """Install a wheel of onedl-mmcv; what is wrong with it, or None."""
     options = ['--disable-pip-version-check', '--force-reinstall', '--no-deps']
     with step(f'installing {wheel.name} and checking that mmcv.ops imports'):
@@ -147,7 +146,7 @@ def install_wheel(python: Path, wheel: Path) -> Optional[str]:
         return ops_error(python)
 
 
-def ops_error(python: Path) -> Optional[str]:
+def ops_error(python: Path) -> str | None:
     """Last line of what ``import mmcv.ops`` says; None if it works."""
     result = subprocess.run(
         [python, '-c', 'import torch, mmcv.ops'], capture_output=True, text=True

@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 from pathlib import Path
-from typing import Optional
 
 from steps import SetupError
 
@@ -67,7 +66,7 @@ def check_python(version: tuple[int, ...], source: str) -> None:
         )
 
 
-def probe(python: Path) -> Optional[dict]:
+def probe(python: Path) -> dict | None:
     """Facts about an interpreter; None if it does not run."""
     try:
         result = subprocess.run([python, '-c', PROBE], capture_output=True)

@@ -3,7 +3,6 @@
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Optional
 
 from mmengine.model import BaseModule
 from torch import Tensor, nn
@@ -88,7 +87,7 @@ class SpikingBackbone(BaseModule):
         frozen_stages: int = -1,
         norm_eval: bool = False,
         with_cp: bool = False,
-        init_cfg: Optional[dict] = None,
+        init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
         if out_mode not in OUT_MODES:

@@ -4,7 +4,6 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from itertools import accumulate, islice
 from operator import mul
-from typing import Optional
 
 from torch import Tensor, nn
 
@@ -100,7 +99,7 @@ class LSFormerStage(nn.Module):
         in_channels: int,
         dim: int,
         *,
-        spool_cfg: Optional[dict],
+        spool_cfg: dict | None,
         attn_cfg: dict,
         mlp_ratio: int,
         shortcut: str,
@@ -250,11 +249,11 @@ class LSFormer(SpikingBackbone):
         arch: str | dict = 'h-t',
         *,
         in_channels: int = 3,
-        embed_dims: Optional[tuple[int, ...]] = None,
-        depths: Optional[tuple[int, ...]] = None,
-        num_heads: Optional[tuple[int, ...]] = None,
-        dilations: Optional[tuple] = None,
-        mlp_ratio: Optional[int] = None,
+        embed_dims: tuple[int, ...] | None = None,
+        depths: tuple[int, ...] | None = None,
+        num_heads: tuple[int, ...] | None = None,
+        dilations: tuple | None = None,
+        mlp_ratio: int | None = None,
         window_size: int = 3,
         attn: str | tuple[str, ...] = 'ls',
         rel_bias: bool = True,
@@ -272,7 +271,7 @@ class LSFormer(SpikingBackbone):
         frozen_stages: int = -1,
         norm_eval: bool = False,
         with_cp: bool = False,
-        init_cfg: Optional[dict | list] = None,
+        init_cfg: dict | list | None = None,
     ) -> None:
         settings = self.resolve_arch(
             arch,

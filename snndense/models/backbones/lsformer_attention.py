@@ -5,8 +5,6 @@ attention; the equations are not public and those here are our choice. The block
 skeleton is that of Spikformer (https://arxiv.org/abs/2209.15425).
 """
 
-from typing import Optional
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -188,7 +186,7 @@ class LSSSA(SSA):
         window_size: int = 3,
         dilations: tuple[int, ...] = (1, 2, 3, 4),
         rel_bias: bool = True,
-        scale: Optional[float] = None,
+        scale: float | None = None,
         **kwargs,
     ) -> None:
         check_window(window_size)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Optional
 
 from torch import Tensor, nn
 
@@ -212,12 +211,12 @@ class MetaSDT(MetaSDTPyramid):
         *,
         mixer: str = 'conv',
         in_channels: int = 3,
-        embed_dims: Optional[tuple[int, ...]] = None,
-        depths: Optional[tuple[int, ...]] = None,
-        num_heads: Optional[int] = None,
-        mlp_ratio: Optional[int] = None,
+        embed_dims: tuple[int, ...] | None = None,
+        depths: tuple[int, ...] | None = None,
+        num_heads: int | None = None,
+        mlp_ratio: int | None = None,
         time_steps: int = 1,
-        neuron_cfg: Optional[dict] = None,
+        neuron_cfg: dict | None = None,
         norm_cfg: dict = dict(type='BN'),  # noqa: B006 (read only)
         attn_factor: float = 2.0,
         layer_scale_init_value: float = 0.0,
@@ -228,7 +227,7 @@ class MetaSDT(MetaSDTPyramid):
         frozen_stages: int = -1,
         norm_eval: bool = False,
         with_cp: bool = False,
-        init_cfg: Optional[dict | list] = None,
+        init_cfg: dict | list | None = None,
     ) -> None:
         settings = self.resolve_arch(
             arch,

@@ -7,7 +7,6 @@ a widened value.
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from typing import Optional
 
 import torch
 from torch import Tensor, nn
@@ -119,7 +118,7 @@ class SpikeDrivenSelfAttention(nn.Module):
         value_ratio: int,
         scale: float,
         projection: Callable[[int, int, dict], nn.Module],
-        attn_threshold: Optional[float],
+        attn_threshold: float | None,
         neuron_cfg: dict,
         norm_cfg: dict,
         time_steps: int,

@@ -1,7 +1,6 @@
 """SDT-V3 large: the 83M and 173M models of E-SpikeFormer."""
 
 from collections import OrderedDict
-from typing import Optional
 
 from torch import Tensor, nn
 
@@ -211,10 +210,10 @@ class SDTV3Large(MetaSDTPyramid):
         arch: str | dict = '83m',
         *,
         in_channels: int = 3,
-        embed_dims: Optional[tuple[int, ...]] = None,
-        depths: Optional[tuple[int, ...]] = None,
-        num_heads: Optional[int] = None,
-        mlp_ratio: Optional[int] = None,
+        embed_dims: tuple[int, ...] | None = None,
+        depths: tuple[int, ...] | None = None,
+        num_heads: int | None = None,
+        mlp_ratio: int | None = None,
         time_steps: int = 1,
         neuron_cfg: dict = dict(  # noqa: B006 (read only)
             type='IntegerLIF', levels=4, rounding='half_up', tau=1
@@ -227,7 +226,7 @@ class SDTV3Large(MetaSDTPyramid):
         frozen_stages: int = -1,
         norm_eval: bool = False,
         with_cp: bool = False,
-        init_cfg: Optional[dict | list] = None,
+        init_cfg: dict | list | None = None,
     ) -> None:
         settings = self.resolve_arch(
             arch,

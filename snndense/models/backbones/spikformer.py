@@ -2,7 +2,6 @@
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import Optional
 
 from mmengine.model import BaseModule, ModuleList
 from torch import Tensor, nn
@@ -153,7 +152,7 @@ class SpikformerBlock(BaseModule):
         attn_scale: float,
         qkv_bias: bool,
         drop_path: float,
-        init_cfg: Optional[dict],
+        init_cfg: dict | None,
         **unit_cfg,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
@@ -247,11 +246,11 @@ class Spikformer(SpikingBackbone):
         self,
         arch: str | dict = '8_512',
         *,
-        in_channels: Optional[int] = None,
-        embed_dims: Optional[int] = None,
-        depths: Optional[int] = None,
-        num_heads: Optional[int] = None,
-        mlp_ratio: Optional[int] = None,
+        in_channels: int | None = None,
+        embed_dims: int | None = None,
+        depths: int | None = None,
+        num_heads: int | None = None,
+        mlp_ratio: int | None = None,
         time_steps: int = 4,
         neuron_cfg: dict = dict(type='LIF'),  # noqa: B006 (read only)
         norm_cfg: dict = dict(type='BN'),  # noqa: B006 (read only)
@@ -261,7 +260,7 @@ class Spikformer(SpikingBackbone):
         frozen_stages: int = -1,
         norm_eval: bool = False,
         with_cp: bool = False,
-        init_cfg: Optional[dict | list] = None,
+        init_cfg: dict | list | None = None,
     ) -> None:
         settings = self.resolve_arch(
             arch,

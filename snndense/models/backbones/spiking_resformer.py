@@ -2,7 +2,6 @@
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import Optional
 
 from torch import Tensor, nn
 
@@ -67,7 +66,7 @@ class SpikingResformerBlock(nn.Module):
         num_heads: int,
         patch_size: int,
         *,
-        num_tokens: Optional[int],
+        num_tokens: int | None,
         mlp_ratio: int,
         group_size: int,
         drop_path: float,
@@ -97,7 +96,7 @@ class SpikingResformerStage(nn.Module):
     """Downsampling where there is one, then blocks where there are some."""
 
     def __init__(
-        self, downsample: Optional[SpikeConv], blocks: list, with_cp: bool
+        self, downsample: SpikeConv | None, blocks: list, with_cp: bool
     ) -> None:
         super().__init__()
         self.downsample = downsample
@@ -206,16 +205,16 @@ class SpikingResformer(SpikingBackbone):
         arch: str | dict = 's',
         *,
         in_channels: int = 3,
-        embed_dims: Optional[tuple[int, ...]] = None,
-        depths: Optional[tuple[int, ...]] = None,
-        num_heads: Optional[tuple[int, ...]] = None,
-        patch_sizes: Optional[tuple[int, ...]] = None,
-        mlp_ratio: Optional[int] = None,
-        group_size: Optional[int] = None,
+        embed_dims: tuple[int, ...] | None = None,
+        depths: tuple[int, ...] | None = None,
+        num_heads: tuple[int, ...] | None = None,
+        patch_sizes: tuple[int, ...] | None = None,
+        mlp_ratio: int | None = None,
+        group_size: int | None = None,
         time_steps: int = 4,
-        neuron_cfg: Optional[dict] = None,
+        neuron_cfg: dict | None = None,
         norm_cfg: dict = dict(type='BN'),  # noqa: B006 (read only)
-        train_img_size: Optional[int] = None,
+        train_img_size: int | None = None,
         pad_patches: bool = True,
         published_rates: bool = False,
         drop_path_rate: float = 0.0,
@@ -224,7 +223,7 @@ class SpikingResformer(SpikingBackbone):
         frozen_stages: int = -1,
         norm_eval: bool = False,
         with_cp: bool = False,
-        init_cfg: Optional[dict | list] = None,
+        init_cfg: dict | list | None = None,
     ) -> None:
         settings = self.resolve_arch(
             arch,
@@ -316,7 +315,7 @@ class SpikingResformer(SpikingBackbone):
         settings: dict,
         drop_paths: Iterator[float],
         *,
-        train_img_size: Optional[int],
+        train_img_size: int | None,
         pad_patches: bool,
         published_rates: bool,
         **unit_cfg,
@@ -346,7 +345,7 @@ class SpikingResformer(SpikingBackbone):
         return SpikingResformerStage(downsample, blocks, self.with_cp)
 
     @staticmethod
-    def _num_tokens(img_size: Optional[int], stride: int, patch: int) -> Optional[int]:
+    def _num_tokens(img_size: int | None, stride: int, patch: int) -> int | None:
         if img_size is None:
             return None
         side = img_size // stride // patch

@@ -10,7 +10,6 @@ learns, on a CPU, the charge of the neuron is left to the first product.
 
 import math
 from collections.abc import Iterator
-from typing import Optional
 
 import torch
 from torch import Tensor, nn
@@ -152,7 +151,7 @@ def _is_stepwise(neuron: SpikingNeuron, *operands: Tensor) -> bool:
 
 def blocked_attention(
     q: Tensor, k: Tensor, v: Tensor, neuron: SpikingNeuron
-) -> tuple[Tensor, Optional[Tensor]]:
+) -> tuple[Tensor, Tensor | None]:
     """``neuron(q^T k) v`` with the map between the products in blocks only.
 
     Args:
@@ -209,7 +208,7 @@ class DSSA(nn.Module):
         num_heads: int,
         patch_size: int,
         *,
-        num_tokens: Optional[int],
+        num_tokens: int | None,
         pad_patches: bool,
         published_rates: bool,
         neuron_cfg: dict,
@@ -256,9 +255,7 @@ class DSSA(nn.Module):
         y = self._scale(y, self.attn_rate, self.num_tokens or num_patches)
         return self.proj(y.reshape(x.shape))
 
-    def attend(
-        self, q: Tensor, k: Tensor, v: Tensor
-    ) -> tuple[Tensor, Optional[Tensor]]:
+    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor | None]:
         """``attn_neuron(q^T k) v``, and in training the spikes of every group."""
         k, v = hold(k, self.virtual_steps), hold(v, self.virtual_steps)
         with spikes_in_bytes(q, self.neuron):

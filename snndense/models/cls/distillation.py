@@ -1,7 +1,5 @@
 """Hard distillation: a second output learns from a teacher's labels."""
 
-from typing import Optional
-
 import torch
 from mmpretrain.models.classifiers import ImageClassifier
 from mmpretrain.structures import DataSample
@@ -62,7 +60,7 @@ class DistilledClassifier(ImageClassifier):
         return teacher.to(inputs.device)(inputs).argmax(1)
 
     def loss(
-        self, inputs: Tensor, data_samples: Optional[list[DataSample]] = None
+        self, inputs: Tensor, data_samples: list[DataSample] | None = None
     ) -> dict[str, Tensor]:
         logits, logits_kd = self.head.forward_pair(self.extract_feat(inputs))
         losses = self.head._get_loss(logits, data_samples)

@@ -1,7 +1,5 @@
 """Data preprocessor of event frames for mmpretrain's classifiers."""
 
-from typing import Optional
-
 from mmpretrain.models import ClsDataPreprocessor
 
 from snndense.registry import MODELS
@@ -32,8 +30,8 @@ class EventDataPreprocessor(EventPreprocessor, ClsDataPreprocessor):
         self,
         pad_size_divisor: int = 1,
         to_onehot: bool = False,
-        num_classes: Optional[int] = None,
-        batch_augments: Optional[dict] = None,
+        num_classes: int | None = None,
+        batch_augments: dict | None = None,
     ) -> None:
         super().__init__(
             pad_size_divisor=pad_size_divisor,

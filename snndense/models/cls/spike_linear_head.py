@@ -1,7 +1,5 @@
 """Linear classification head that reads spikes."""
 
-from typing import Optional
-
 from mmpretrain.models.heads import LinearClsHead
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
@@ -53,14 +51,14 @@ class SpikeLinearClsHead(LinearClsHead):
         in_channels: int,
         *,
         time_steps: int = 1,
-        neuron_cfg: Optional[dict] = dict(  # noqa: B006 (read only)
+        neuron_cfg: dict | None = dict(  # noqa: B006 (read only)
             type='snndense.IntegerLIF', levels=4, norm=1
         ),
         bias: bool = True,
         with_kd_head: bool = False,
         fc_reads_membranes: bool = False,
         loss_per_step: bool = False,
-        init_cfg: Optional[dict] = dict(  # noqa: B006 (read only)
+        init_cfg: dict | None = dict(  # noqa: B006 (read only)
             type='TruncNormal', layer='Linear', std=0.02, bias=0.0
         ),
         **kwargs,

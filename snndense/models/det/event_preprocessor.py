@@ -1,7 +1,5 @@
 """Data preprocessor of event frames for mmdet's detectors."""
 
-from typing import Optional
-
 from mmdet.models import DetDataPreprocessor
 
 from snndense.registry import MODELS
@@ -30,7 +28,7 @@ class EventDetDataPreprocessor(EventPreprocessor, DetDataPreprocessor):
         self,
         time_steps: int,
         pad_size_divisor: int = 1,
-        batch_augments: Optional[list[dict]] = None,
+        batch_augments: list[dict] | None = None,
         **kwargs,
     ) -> None:
         super().__init__(

@@ -1,7 +1,6 @@
 """Box heads of the second stage that read spikes and average over time."""
 
 from itertools import chain
-from typing import Optional
 
 from mmdet.models.roi_heads.bbox_heads import ConvFCBBoxHead
 from torch import Tensor, nn
@@ -57,11 +56,11 @@ class SpikeConvFCBBoxHead(ConvFCBBoxHead):
         for layer in layers:
             fire_before(layer, build_neuron(neuron_cfg, time_steps))
 
-    def forward_sequence(self, x: Tensor) -> tuple[Optional[Tensor], Optional[Tensor]]:
+    def forward_sequence(self, x: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """Scores and deltas of every time step: ``(T*K, ...)``, not averaged."""
         return super().forward(x)
 
-    def forward(self, x: Tensor) -> tuple[Optional[Tensor], Optional[Tensor]]:
+    def forward(self, x: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """Scores and deltas averaged over time; None for a branch left out."""
         cls_score, bbox_pred = self.forward_sequence(x)
         if cls_score is not None:

@@ -1,7 +1,6 @@
 """Feature pyramid whose convolutions read spikes."""
 
 from itertools import chain
-from typing import Optional
 
 from mmdet.models.necks import FPN
 from torch import Tensor
@@ -62,7 +61,7 @@ class SpikeFPN(FPN):
             type='snndense.IntegerLIF', levels=4, norm=1
         ),
         relu_before_extra_convs: bool = False,
-        act_cfg: Optional[dict] = None,
+        act_cfg: dict | None = None,
         **kwargs,
     ) -> None:
         if relu_before_extra_convs or act_cfg is not None:

@@ -1,7 +1,5 @@
 """RoI features of every time step in one call."""
 
-from typing import Optional
-
 import torch
 from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 from torch import Tensor
@@ -46,7 +44,7 @@ class SpikeSingleRoIExtractor(SingleRoIExtractor):
         self,
         feats: tuple[Tensor, ...],
         rois: Tensor,
-        roi_scale_factor: Optional[float] = None,
+        roi_scale_factor: float | None = None,
     ) -> Tensor:
         num_images = unfold_time(feats[0], self.time_steps).shape[1]
         steps = torch.arange(self.time_steps, device=rois.device)

@@ -1,7 +1,5 @@
 """Normalisation, and the neuron -> convolution -> norm unit of every backbone."""
 
-from typing import Optional
-
 from torch import Tensor, nn
 
 from .neurons import build_neuron
@@ -69,7 +67,7 @@ class SpikeConv(nn.Module):
         stride: int = 1,
         groups: int = 1,
         bias: bool = False,
-        neuron_cfg: Optional[dict] = None,
+        neuron_cfg: dict | None = None,
         norm_cfg: dict = dict(type='BN'),  # noqa: B006 (read only)
         time_steps: int = 1,
     ) -> None:

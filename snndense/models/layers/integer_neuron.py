@@ -1,7 +1,5 @@
 """The integer neuron: counts up to D while training, D binary steps when deployed."""
 
-from typing import Optional
-
 import torch
 from spikingjelly.activation_based import functional, surrogate
 from torch import Tensor
@@ -73,8 +71,8 @@ class IntegerLIF(SpikingNeuron):
         self,
         *,
         levels: int = 4,
-        norm: Optional[float] = None,
-        train_levels: Optional[int] = None,
+        norm: float | None = None,
+        train_levels: int | None = None,
         tau: float = 4 / 3,
         rounding: str = 'half_even',
         **kwargs,

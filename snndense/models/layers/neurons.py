@@ -11,7 +11,6 @@ layers: ``act_cfg=dict(type='snndense.LIF', time_steps=4)`` in a stock
 """
 
 import math
-from typing import Optional
 
 import torch
 from spikingjelly.activation_based import functional, surrogate
@@ -117,10 +116,10 @@ class BinaryNeuron(SpikingNeuron):
     def __init__(
         self,
         *,
-        v_reset: Optional[float] = 0.0,
+        v_reset: float | None = 0.0,
         detach_reset: bool = True,
         surrogate: str = 'sigmoid',
-        alpha: Optional[float] = None,
+        alpha: float | None = None,
         **kwargs,
     ) -> None:
         super().__init__(**kwargs)
@@ -154,7 +153,7 @@ class BinaryNeuron(SpikingNeuron):
         """Write the spikes of ``integrate`` to ``out``; nothing learns from it."""
         out.copy_(self.integrate(x_seq)[0])
 
-    def charge_weights(self) -> Optional[tuple[float, float]]:
+    def charge_weights(self) -> tuple[float, float] | None:
         """``(a, b)`` of ``h[t] = a * v[t-1] + b * x[t]``, with a reset to 0.
 
         None if the neuron does not integrate in this way.
@@ -163,7 +162,7 @@ class BinaryNeuron(SpikingNeuron):
 
     def _weights_of_decay(
         self, decay: float, decay_input: bool
-    ) -> Optional[tuple[float, float]]:
+    ) -> tuple[float, float] | None:
         if self.v_reset != 0:
             return None
         return 1 - decay, decay if decay_input else 1.0
@@ -261,7 +260,7 @@ class LIF(BinaryNeuron):
             torch.ge(v, self.v_threshold, out=spikes)
             v.addcmul_(spikes, v, value=-1)  # 0 after a spike
 
-    def charge_weights(self) -> Optional[tuple[float, float]]:
+    def charge_weights(self) -> tuple[float, float] | None:
         return self._weights_of_decay(1 / self.tau, self.decay_input)
 
     def extra_repr(self) -> str:
@@ -301,7 +300,7 @@ class PLIF(BinaryNeuron):
             self.detach_reset,
         )[:2]
 
-    def charge_weights(self) -> Optional[tuple[float, float]]:
+    def charge_weights(self) -> tuple[float, float] | None:
         return self._weights_of_decay(self.w.sigmoid().item(), self.decay_input)
 
 
@@ -323,7 +322,7 @@ class IF(BinaryNeuron):
             self.detach_reset,
         )[:2]
 
-    def charge_weights(self) -> Optional[tuple[float, float]]:
+    def charge_weights(self) -> tuple[float, float] | None:
         return self._weights_of_decay(0.0, False)
 
 

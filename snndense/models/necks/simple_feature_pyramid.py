@@ -1,7 +1,5 @@
 """Feature pyramid over the only map of a single-stride backbone."""
 
-from typing import Optional
-
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d
@@ -52,7 +50,7 @@ class SimpleFeaturePyramid(BaseModule):
         num_outs: int = NUM_LEVELS,
         *,
         norm_cfg: dict = dict(type='BN'),  # noqa: B006 (read only)
-        init_cfg: Optional[dict | list] = None,
+        init_cfg: dict | list | None = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
         self.in_channels = list(in_channels)

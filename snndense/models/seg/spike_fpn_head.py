@@ -1,7 +1,5 @@
 """Spiking semantic-FPN head."""
 
-from typing import Optional
-
 from mmcv.cnn import ConvModule
 from mmseg.models.decode_heads import FPNHead
 from torch import Tensor
@@ -42,7 +40,7 @@ class SpikeFPNHead(FPNHead):
         neuron_cfg: dict = dict(  # noqa: B006 (read only)
             type='snndense.IntegerLIF', levels=4, norm=1
         ),
-        norm_cfg: Optional[dict] = dict(type='BN'),  # noqa: B006 (read only)
+        norm_cfg: dict | None = dict(type='BN'),  # noqa: B006 (read only)
         dropout_ratio: float = 0.0,
         **kwargs,
     ) -> None:

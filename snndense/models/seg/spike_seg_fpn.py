@@ -1,7 +1,5 @@
 """Spiking feature pyramid for segmentation."""
 
-from typing import Optional
-
 import torch
 from mmcv.cnn import ConvModule
 from mmseg.models.necks import FPN
@@ -53,7 +51,7 @@ class SpikeSegFPN(FPN):
         neuron_cfg: dict = dict(  # noqa: B006 (read only)
             type='snndense.IntegerLIF', levels=4, norm=1
         ),
-        norm_cfg: Optional[dict] = dict(type='BN'),  # noqa: B006 (read only)
+        norm_cfg: dict | None = dict(type='BN'),  # noqa: B006 (read only)
         conv_bias: bool = True,
         **kwargs,
     ) -> None:
