@@ -14,6 +14,8 @@ variants = {
     'max-pooling': dict(cfg_options=dict(model=dict(backbone=dict(spool='max')))),
     'average-pooling': dict(cfg_options=dict(model=dict(backbone=dict(spool='avg')))),
     'dilation-1': dict(cfg_options=dict(model=dict(backbone=dict(dilations=(1,))))),
+    # what the offset term brings, which global attention has no counterpart of
+    'no-offset-term': dict(cfg_options=dict(model=dict(backbone=dict(rel_bias=False)))),
     'global-attention': dict(
         cfg_options=dict(model=dict(backbone=dict(attn='global')))
     ),
