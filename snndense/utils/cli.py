@@ -7,9 +7,11 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
+from mmengine.registry import Registry
 
 from .compat import HOSTS, check_host
 
@@ -261,7 +263,24 @@ def users_message(error: Exception) -> str:
     if os.environ.get(DEBUG_VARIABLE) or not _is_users(error):
         raise error
     # str() of a KeyError is the repr of its message
-    return str(error.args[0] if isinstance(error, KeyError) else error)
+    message = str(error.args[0] if isinstance(error, KeyError) else error)
+    return message + _meant_type(message)
+
+
+def _meant_type(message: str) -> str:
+    """What a type that is in no registry may have been meant to be; '' if unknown."""
+    found = re.search(r'([\w.]+) is not in the \S+ registry', message)
+    if found is None:
+        return ''
+    from snndense import registry
+
+    names = set()
+    for entry in vars(registry).values():
+        if isinstance(entry, Registry):
+            entry.import_from_location()
+            names.update(entry.module_dict)
+    close = get_close_matches(found[1].rpartition('.')[2], names, n=1, cutoff=0.75)
+    return f". Is type='snndense.{close[0]}' meant?" if close else ''
 
 
 @contextmanager

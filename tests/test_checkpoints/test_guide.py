@@ -58,9 +58,9 @@ def test_python_runs(document, name, shapes, tmp_path, monkeypatch):
     text = (ROOT / document).read_text(encoding='utf-8')
     (code,) = (b for b in blocks(text, 'python') if 'snndense.get_model(' in b)
     assert len([line for line in code.splitlines() if line]) <= 6
-    (file,) = re.findall(r"checkpoint='([^']+)'", code)
     monkeypatch.chdir(tmp_path)
-    save_published(name, tmp_path / file)
+    for file in re.findall(r"checkpoint='([^']+)'", code):
+        save_published(name, tmp_path / file)
     variables = {}
     with torch.no_grad():
         exec(code, variables)

@@ -49,14 +49,16 @@ def test_parts_of_lsformer_are_replaced(task):
         parts = list(backbones[name].modules())
         spools = {part.spool for part in parts if isinstance(part, SPooling)}
         rates = {part.dilations for part in parts if isinstance(part, LSSSA)}
-        return spools, rates, SSA in map(type, parts)
+        offsets = any(getattr(part, 'rel_bias', None) is not None for part in parts)
+        return spools, rates, offsets, SSA in map(type, parts)
 
     rates = {(1, 2), (1, 2, 3, 4)}
-    assert options('baseline') == ({'if'}, rates, False)
-    assert options('max-pooling') == ({'max'}, rates, False)
-    assert options('average-pooling') == ({'avg'}, rates, False)
-    assert options('dilation-1') == ({'if'}, {(1,)}, False)
-    assert options('global-attention') == ({'if'}, set(), True)
+    assert options('baseline') == ({'if'}, rates, True, False)
+    assert options('max-pooling') == ({'max'}, rates, True, False)
+    assert options('average-pooling') == ({'avg'}, rates, True, False)
+    assert options('dilation-1') == ({'if'}, {(1,)}, True, False)
+    assert options('no-offset-term') == ({'if'}, rates, False, False)
+    assert options('global-attention') == ({'if'}, set(), False, True)
 
 
 def test_documented_experiment(tmp_path):

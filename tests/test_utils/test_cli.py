@@ -4,6 +4,7 @@ import argparse
 import errno
 
 import pytest
+from mmengine.registry import MODELS
 
 from snndense.utils import cli
 from snndense.utils.files import check_new_folder
@@ -57,3 +58,17 @@ def test_bugs_keep_their_traceback(monkeypatch):
     monkeypatch.setenv(cli.DEBUG_VARIABLE, '1')
     with pytest.raises(OSError, match='refused'), cli.short_errors():
         raise OSError(errno.EACCES, 'refused')
+
+
+@pytest.mark.parametrize('name', ['MetaSDT', 'snndense.MetaSTD', 'IntegerLif'])
+def test_types_of_this_package_are_guessed(name):
+    meant = 'IntegerLIF' if name == 'IntegerLif' else 'MetaSDT'
+    message = rf"is not in the .*registry.*Is type='snndense\.{meant}' meant"
+    with pytest.raises(SystemExit, match=message), cli.short_errors():
+        MODELS.build(dict(type=name))
+
+
+def test_types_of_others_are_not_guessed():
+    with pytest.raises(SystemExit) as answer, cli.short_errors():
+        MODELS.build(dict(type='SwinTransformer'))
+    assert 'meant' not in str(answer.value)
