@@ -76,7 +76,7 @@ def prepare_config(args: argparse.Namespace) -> Config:
         )
     cfg.load_from, cfg.resume = args.checkpoint, False
     if args.amp:
-        cfg.test_cfg.fp16 = True
+        run_config.enable_test_amp(cfg)
     return cfg
 
 

@@ -63,6 +63,7 @@ def prepare_config(args: argparse.Namespace) -> Config:
     )
     if args.amp:
         run_config.enable_amp(cfg)
+    run_config.check_amp(cfg)
     if args.auto_scale_lr:
         run_config.enable_auto_scale_lr(cfg)
     if args.no_validate:

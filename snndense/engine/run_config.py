@@ -49,14 +49,8 @@ def enable_amp(cfg: Config) -> None:
     """Train with mixed precision.
 
     Raises:
-        ValueError: If the device cannot, or the optimizer wrapper is another than
-            ``OptimWrapper``.
+        ValueError: If the optimizer wrapper is another than ``OptimWrapper``.
     """
-    if get_device() not in AMP_DEVICES:
-        raise ValueError(
-            f'--amp needs one of the devices {AMP_DEVICES}, but this machine trains on '
-            f'{get_device()!r}; leave --amp out'
-        )
     wrapper = cfg.optim_wrapper.get('type', 'OptimWrapper')
     if wrapper not in ('OptimWrapper', 'AmpOptimWrapper'):
         raise ValueError(
@@ -65,6 +59,45 @@ def enable_amp(cfg: Config) -> None:
         )
     cfg.optim_wrapper.type = 'AmpOptimWrapper'
     cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+
+
+def check_amp(cfg: Config) -> None:
+    """Make sure that a config which trains with mixed precision can do so here.
+
+    Raises:
+        ValueError: If the device cannot, or mmcv cannot pool the regions of a stock
+            detector in bfloat16.
+    """
+    optim_wrapper = cfg.get('optim_wrapper') or {}
+    if optim_wrapper.get('type') != 'AmpOptimWrapper':
+        return
+    if get_device() not in AMP_DEVICES:
+        raise ValueError(
+            f'mixed precision needs one of the devices {AMP_DEVICES}, but this machine '
+            f'trains on {get_device()!r}; leave --amp or AmpOptimWrapper out'
+        )
+    extractor = (cfg.model.get('roi_head') or {}).get('bbox_roi_extractor') or {}
+    is_stock = extractor.get('type') == 'SingleRoIExtractor'
+    if is_stock and optim_wrapper.get('dtype') == 'bfloat16':
+        raise ValueError(
+            "mmcv's RoIAlign has no bfloat16: leave optim_wrapper.dtype out, for "
+            "float16, or take the extractor 'snndense.SpikeSingleRoIExtractor'"
+        )
+
+
+def enable_test_amp(cfg: Config) -> None:
+    """Test with mixed precision.
+
+    Raises:
+        ValueError: For a detector on the CPU, where mmcv suppresses boxes in float32
+            only.
+    """
+    if cfg.default_scope == 'mmdet' and get_device() not in AMP_DEVICES:
+        raise ValueError(
+            f'--amp of a detector needs one of the devices {AMP_DEVICES}, but this '
+            f'machine tests on {get_device()!r}; leave --amp out'
+        )
+    cfg.test_cfg.fp16 = True
 
 
 def enable_auto_scale_lr(cfg: Config) -> None:
@@ -124,10 +157,18 @@ def set_launcher(cfg: Config, launcher: str) -> None:
 
     mmengine expects a GPU per process. Without one, the processes are joined here
     through gloo, and the model is wrapped without a device.
+
+    Raises:
+        ValueError: If batch norms are to be synchronised without a GPU.
     """
     cfg.launcher = launcher
     if launcher != 'pytorch' or get_device() != 'cpu':
         return
+    if cfg.get('sync_bn'):
+        raise ValueError(
+            f'batch norms are synchronised between GPUs only, but got sync_bn='
+            f'{cfg.sync_bn!r} on the CPU; leave it out'
+        )
     if not torch.distributed.is_initialized():
         torch.distributed.init_process_group('gloo')
     wrapper = dict(type='MMDistributedDataParallel', broadcast_buffers=False)
@@ -149,8 +190,8 @@ def enable_drawing(
     Args:
         cfg (Config): The config.
         show (bool): Whether to show them in a window.
-        show_dir (str, optional): Folder for the pictures; a relative one is made
-            under the work directory, as mmdet does, except for classification.
+        show_dir (str, optional): Folder for the pictures. Of detectors, a relative
+            one is made under the work directory, as mmdet does.
         wait_time (float): Seconds that a window stays. Defaults to 2.
         interval (int): Every how many pictures. Defaults to 1.
 
@@ -183,8 +224,21 @@ def enable_tta(cfg: Config) -> None:
     """Test with augmentations, by default both flips.
 
     Raises:
-        ValueError: If there is no default for the test pipeline of the config.
+        ValueError: If there is no default for the test pipeline of the config, or the
+            toolbox cannot merge or draw what comes out.
     """
+    heads = cfg.model.get('roi_head') or cfg.model
+    if cfg.default_scope == 'mmdet' and heads.get('mask_head'):
+        raise ValueError(
+            '--tta: mmdet merges boxes but no masks; test without --tta, or give a '
+            'config without a mask_head'
+        )
+    hook = (cfg.get('default_hooks') or {}).get('visualization') or {}
+    if hook.get('enable') and not hook.type.startswith('snndense.'):
+        raise ValueError(
+            "mmpretrain's visualization hook cannot draw with --tta: give --show-dir "
+            'or --tta, not both'
+        )
     tta_model = cfg.get('tta_model') or TTA_MODELS[cfg.default_scope]
     datasets = list(inner_datasets(cfg.test_dataloader))
     if cfg.get('tta_pipeline') is None:

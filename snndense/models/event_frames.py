@@ -34,9 +34,9 @@ def check_reads_pictures(cfg: Config) -> None:
     """
     if reads_events(cfg):
         raise ValueError(
-            'the model of the config reads event frames, not image files. Its own '
-            'test data are predicted with tools/test.py, which draws them with '
-            '--show-dir and writes predictions with --out'
+            'the model of the config reads event frames, not image files. Measuring '
+            'tools take its own test data without --images; tools/test.py predicts '
+            'them, draws them with --show-dir and writes predictions with --out'
         )
 
 

@@ -29,6 +29,19 @@ def add_config(parser: argparse.ArgumentParser, purpose: str) -> None:
     add_cfg_options(parser)
 
 
+class _SettingsAction(DictAction):
+    """mmengine's, which calls itself for ever on a list of dicts."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *args, **kwargs) -> None:
+        try:
+            super().__call__(parser, *args, **kwargs)
+        except RecursionError:
+            parser.error(
+                'argument --cfg-options: dicts cannot be given on the command line; '
+                'write them into a config that has this one as its _base_'
+            )
+
+
 def add_cfg_options(
     parser: argparse.ArgumentParser,
     where: str = 'of the config',
@@ -38,7 +51,7 @@ def add_cfg_options(
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=_SettingsAction,
         metavar='KEY=VALUE',
         help=f'override settings {where}, such as {example}; a list is written '
         'key="[a,b]" or key=a,b, nested ones key="[(a,b),(c,d)]", with quotation '

@@ -39,6 +39,49 @@ def test_amp_on_a_gpu(monkeypatch):
         run_config.enable_amp(cfg)
 
 
+def test_amp_that_mmcv_cannot_follow(monkeypatch):
+    monkeypatch.setattr(run_config, 'get_device', lambda: 'cuda')
+    amp = dict(type='AmpOptimWrapper', dtype='bfloat16')
+
+    def detector(extractor: str) -> Config:
+        roi_head = dict(bbox_roi_extractor=dict(type=extractor))
+        return config(model=dict(roi_head=roi_head), optim_wrapper=dict(amp))
+
+    run_config.check_amp(detector('snndense.SpikeSingleRoIExtractor'))
+    with pytest.raises(ValueError, match='RoIAlign has no bfloat16'):
+        run_config.check_amp(detector('SingleRoIExtractor'))
+    monkeypatch.setattr(run_config, 'get_device', lambda: 'cpu')
+    with pytest.raises(ValueError, match='--amp of a detector'):
+        run_config.enable_test_amp(config(test_cfg=dict()))
+    classifier = Config(dict(default_scope='mmpretrain', test_cfg=dict()))
+    run_config.enable_test_amp(classifier)
+    assert classifier.test_cfg.fp16
+
+
+def test_batch_norms_are_not_synchronised_on_cpus(monkeypatch):
+    monkeypatch.setattr(run_config, 'get_device', lambda: 'cpu')
+    with pytest.raises(ValueError, match="sync_bn='torch' on the CPU"):
+        run_config.set_launcher(config(sync_bn='torch'), 'pytorch')
+
+
+MASKS = dict(mask_head=dict(type='FCNMaskHead'))
+
+
+@pytest.mark.parametrize(
+    'scope, model, hook, message',
+    [
+        ('mmdet', dict(roi_head=MASKS), {}, 'but no masks'),
+        ('mmdet', MASKS, {}, 'but no masks'),
+        ('mmpretrain', {}, dict(enable=True), '--show-dir or --tta, not both'),
+    ],
+)
+def test_what_cannot_be_merged_or_drawn(scope, model, hook, message):
+    hooks = dict(visualization=dict(type='VisualizationHook', **hook))
+    cfg = Config(dict(default_scope=scope, model=model, default_hooks=hooks))
+    with pytest.raises(ValueError, match=message):
+        run_config.enable_tta(cfg)
+
+
 def test_auto_scale_lr():
     cfg = config(auto_scale_lr=dict(base_batch_size=16))
     run_config.enable_auto_scale_lr(cfg)

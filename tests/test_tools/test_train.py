@@ -241,7 +241,10 @@ def test_bugs_keep_their_traceback(tiny_configs, call_tool, monkeypatch):
 
 
 def test_flags_that_cannot_be_followed(refuse, tiny_configs):
-    assert '--amp needs one of the devices' in refuse(tiny_configs['det'], '--amp')
+    wanted = 'mixed precision needs one of the devices'
+    assert wanted in refuse(tiny_configs['det'], '--amp')
+    options = ('--cfg-options', 'optim_wrapper.type=AmpOptimWrapper')
+    assert wanted in refuse(tiny_configs['det'], *options)
     unset = ('--cfg-options', 'auto_scale_lr=None')
     message = refuse(tiny_configs['det'], '--auto-scale-lr', *unset)
     assert 'auto_scale_lr=dict(base_batch_size=16)' in message

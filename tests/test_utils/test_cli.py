@@ -72,3 +72,12 @@ def test_types_of_others_are_not_guessed():
     with pytest.raises(SystemExit) as answer, cli.short_errors():
         MODELS.build(dict(type='SwinTransformer'))
     assert 'meant' not in str(answer.value)
+
+
+def test_dicts_in_lists_of_settings_are_refused(parser, capsys):
+    cli.add_cfg_options(parser)
+    with pytest.raises(SystemExit):
+        parser.parse_args(
+            ['--cfg-options', "hooks=[dict(type='EMAHook',momentum=1e-4)]"]
+        )
+    assert 'write them into a config' in capsys.readouterr().err

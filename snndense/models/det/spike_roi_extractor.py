@@ -52,4 +52,7 @@ class SpikeSingleRoIExtractor(SingleRoIExtractor):
         rois = repeat_time(rois, self.time_steps)  # (T*K, 5)
         indices = rois[:, :1] + offsets[:, None]
         rois = torch.cat((indices, rois[:, 1:]), dim=1)
-        return super().forward(feats, rois, roi_scale_factor)
+        dtype = feats[0].dtype
+        if dtype == torch.bfloat16:  # which mmcv's RoIAlign has no kernel for
+            feats = tuple(x.float() for x in feats)
+        return super().forward(feats, rois, roi_scale_factor).to(dtype)

@@ -66,6 +66,13 @@ def test_extractor_equals_one_call_per_step():
     assert torch.equal(RECTANGLES, before)
 
 
+def test_extractor_in_bfloat16():
+    extractor = SpikeSingleRoIExtractor(**EXTRACTOR, time_steps=STEPS)
+    maps = tuple(x.bfloat16() for x in pyramid())
+    expected = extractor(tuple(x.float() for x in maps), RECTANGLES)
+    assert torch.equal(extractor(maps, RECTANGLES), expected.bfloat16())
+
+
 def test_extractor_without_rois_and_with_wrong_time():
     extractor = SpikeSingleRoIExtractor(**EXTRACTOR, time_steps=STEPS)
     assert extractor(pyramid(), RECTANGLES[:0]).shape == (0, 4, 3, 3)
