@@ -24,9 +24,7 @@ TIMED_PARTS = (
 
 
 def get_spiking_backbone(model: nn.Module) -> SpikingBackbone | None:
-    """The backbone of a whole model or its distributed wrapper if it is ours."""
-    if is_model_wrapper(model):
-        model = model.module
+    """The backbone of a whole model if it is ours."""
     backbone = getattr(model, 'backbone', None)
     return backbone if isinstance(backbone, SpikingBackbone) else None
 
