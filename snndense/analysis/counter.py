@@ -18,6 +18,7 @@ from torch.utils._pytree import tree_leaves
 from snndense.models.layers import SpikingNeuron
 
 from . import operators as ops
+from .evaluation import without_attention_fast_path
 from .neurons import NEURONS, StepWatch, spike_format
 from .origins import (
     CONSTANT,
@@ -115,6 +116,9 @@ class OperatorCounter(BaseCounter):
             return Time(max(steps // len(args[0]), 1) if has_axes else 1, source)
         if source == IMAGE:
             return Time(max(steps, ops.repetitions(packet, args, out)), source)
+        held = steps * ops.repetitions(packet, args, out)
+        if packet is ops.aten.repeat and held == self.watch.time_steps:
+            return Time(held, source)  # what has accumulated, at every virtual step
         joined = ops.joined_samples(packet, args)
         if source == FROM_NEURONS and steps == 1 < len(joined) == self.watch.loops:
             return Time(len(joined), source)  # the steps of a loop
@@ -318,7 +322,8 @@ class OperatorCounter(BaseCounter):
         ]
         try:
             parts, layers = self._named_parts(), self._wrapped_layers()
-            with parts, layers, DispatchCounterMode([self]):
+            apart = without_attention_fast_path()
+            with parts, layers, apart, DispatchCounterMode([self]):
                 yield
             self.watch.end()
             self.book.close_run(self.watch.time_steps, self.watch.loops)

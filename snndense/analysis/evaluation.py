@@ -31,6 +31,20 @@ def evaluation(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
+def without_attention_fast_path() -> Iterator[None]:
+    """Run ``nn.MultiheadAttention`` and its encoder layers operator by operator.
+
+    In evaluation they would be one opaque operator each.
+    """
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+@contextmanager
 def differentiable_evaluation(model: nn.Module) -> Iterator[None]:
     """The same for a model whose input needs a gradient and whose parameters do not.
 

@@ -52,7 +52,7 @@ class LayerFiring:
         spikes_per_image (float): Spikes of all steps, per image.
         silent_share (float, optional): Neurons that never fired. None where neurons
             cannot be told apart from one call to the next: maps of different sizes,
-            layers that are called several times, regions of interest.
+            regions of interest, unless there are as many as images.
         saturated_share (float, optional): Neurons that always emitted D; None as above.
         silent_channels (float, optional): Channels of which no neuron ever fired.
         histogram (tuple[float]): Share of the counts 0 to D.

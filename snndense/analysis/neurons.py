@@ -105,9 +105,14 @@ class StepWatch:
 
     @property
     def loops(self) -> int:
-        """How often a loop over time has called most of the single-step neurons."""
+        """How often a loop over time has called most of the single-step neurons.
+
+        T if the model tells it, also where the loop runs several times per image.
+        """
         frequent = Counter(self._calls.values()).most_common()
-        return max((n for n, many in frequent if many == frequent[0][1]), default=0)
+        most = max((n for n, many in frequent if many == frequent[0][1]), default=0)
+        is_repeated = self._declared and most and most % self._declared == 0
+        return self._declared if is_repeated else most
 
     @property
     def time_steps(self) -> int:

@@ -4,12 +4,14 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from spikingjelly.activation_based import layer
+from spikingjelly.activation_based import functional, layer
 from spikingjelly.activation_based import neuron as sj
 from torch import Tensor, nn
 
 from snndense.analysis import EnergyReport, measure_energy, model_macs
 from snndense.models.layers import LIF
+from snndense.models.time_steps import to_spike_driven
+from snndense.registry import MODELS
 
 from .rigged import Rigged, spikes
 
@@ -230,3 +232,32 @@ def test_one_event_frame_is_one_step(batch_size):
 
     report = measure_energy(Reading(), spikes(2, 4, 3, 5, 5).split(batch_size))
     assert report.ann_macs == report.layers[0].dense_macs == 25 * 6
+
+
+def test_a_loop_that_runs_twice_per_image():
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.time_steps, self.loop = 4, Loop()
+
+        def forward(self, x: Tensor) -> Tensor:
+            first = self.loop(x)
+            functional.reset_net(self.loop)
+            return first + self.loop(x.flip(3))
+
+    model = Twice()
+    once, twice = (
+        measure_energy(model.loop, [image()]),
+        measure_energy(model, [image()]),
+    )
+    assert twice.time_steps == 4
+    assert (twice.macs, twice.ann_macs) == (2 * once.macs, 2 * once.ann_macs)
+
+
+@pytest.mark.parametrize('name', ['MetaSDT', 'Spikformer'])
+def test_dense_macs_are_those_of_one_step_in_binary_execution_too(name):
+    options = dict(neuron_cfg=dict(type='IntegerLIF', levels=4), time_steps=1)
+    options.update(arch='t') if name == 'MetaSDT' else options.update(depths=1)
+    model = MODELS.build(dict(type=f'snndense.{name}', **options)).eval()
+    before = model_macs(model, (32, 48)).macs
+    assert model_macs(to_spike_driven(model), (32, 48)).macs == before

@@ -145,3 +145,14 @@ def test_one_step_of_whole_models(name, load_config):
     assert [report.time_steps for report in reports] == [4, 1]
     assert layers(reports[0]) == layers(reports[1])
     assert reports[0].uncounted == {}
+
+
+def test_encoder_layers_of_torch_are_opened():
+    encoder = nn.TransformerEncoderLayer(16, 4, 32, batch_first=True).eval()
+    x = torch.rand(2, 5, 16)
+    report = count_macs(encoder, lambda: encoder(x))
+    tokens = 2 * 5
+    projections, attention = tokens * 4 * 16 * 16, 2 * 2 * 5 * 5 * 16
+    norms, mlp = 2 * tokens * 16, tokens * 2 * 16 * 32
+    assert report.macs == projections + attention + norms + mlp
+    assert torch.backends.mha.get_fastpath_enabled()
