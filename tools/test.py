@@ -98,6 +98,7 @@ def main() -> None:
         print(f'Running with {set_steps(runner.model, **steps)}', flush=True)
     with cli.named_image_errors():
         results.run_test(runner, cfg.default_scope, args.out, args.out_item)
+    run_config.end_distributed_run()
 
 
 if __name__ == '__main__':

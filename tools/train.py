@@ -88,6 +88,7 @@ def main() -> None:
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     with cli.named_image_errors():
         runner.train()
+    run_config.end_distributed_run()
 
 
 if __name__ == '__main__':

@@ -1,5 +1,8 @@
 """What the flags of ``tools/train.py`` and ``tools/test.py`` do to a config."""
 
+import logging
+import os
+import sys
 from copy import deepcopy
 from pathlib import Path
 
@@ -175,6 +178,25 @@ def set_launcher(cfg: Config, launcher: str) -> None:
     wrapper['find_unused_parameters'] = cfg.get('find_unused_parameters', False)
     wrapper.update(cfg.get('model_wrapper_cfg') or {})
     cfg.model_wrapper_cfg = dict(wrapper, device_ids=None)
+
+
+def end_distributed_run() -> None:
+    """End a distributed run once all of its processes are here.
+
+    On the CPU the process ends here, with exit status 0: threads of gloo now and then
+    abort an interpreter that shuts down (`terminate called without an active
+    exception`), when all results have been written.
+    """
+    if not torch.distributed.is_initialized():
+        return
+    torch.distributed.barrier()
+    is_gloo = torch.distributed.get_backend() == 'gloo'
+    torch.distributed.destroy_process_group()
+    if is_gloo:
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def enable_drawing(
