@@ -256,10 +256,10 @@ def enable_tta(cfg: Config) -> None:
             'config without a mask_head'
         )
     hook = (cfg.get('default_hooks') or {}).get('visualization') or {}
-    if hook.get('enable') and not hook.type.startswith('snndense.'):
+    if hook.get('enable'):  # mmpretrain's, and ours of events, draw batches of images
         raise ValueError(
-            "mmpretrain's visualization hook cannot draw with --tta: give --show-dir "
-            'or --tta, not both'
+            'the visualization hook of classifiers cannot draw with --tta: give '
+            '--show-dir or --tta, not both'
         )
     tta_model = cfg.get('tta_model') or TTA_MODELS[cfg.default_scope]
     datasets = list(inner_datasets(cfg.test_dataloader))

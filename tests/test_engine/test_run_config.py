@@ -73,10 +73,16 @@ MASKS = dict(mask_head=dict(type='FCNMaskHead'))
         ('mmdet', dict(roi_head=MASKS), {}, 'but no masks'),
         ('mmdet', MASKS, {}, 'but no masks'),
         ('mmpretrain', {}, dict(enable=True), '--show-dir or --tta, not both'),
+        (
+            'mmpretrain',
+            {},
+            dict(enable=True, type='snndense.EventVisualizationHook'),
+            '--show-dir or --tta, not both',
+        ),
     ],
 )
 def test_what_cannot_be_merged_or_drawn(scope, model, hook, message):
-    hooks = dict(visualization=dict(type='VisualizationHook', **hook))
+    hooks = dict(visualization=dict(dict(type='VisualizationHook'), **hook))
     cfg = Config(dict(default_scope=scope, model=model, default_hooks=hooks))
     with pytest.raises(ValueError, match=message):
         run_config.enable_tta(cfg)
